@@ -225,6 +225,24 @@ class ReportedFigure:
 
 
 @dataclass(frozen=True)
+class UseFigure:
+    """A figure that tells whether a model is of use on the code of its corpus (``Benchmark.tells_use``).
+
+    Attributes:
+        unit: what is counted, in the plural (``lines``).
+        says: what the model does, with ``{}`` for the value ("fills in {} exactly").
+        sensitive: it finds smaller differences than a share of right answers, but says less to a reader. It decides
+            where the others find no difference.
+    """
+
+    metric: str
+    unit: str
+    says: str
+    higher_is_better: bool = True
+    sensitive: bool = False
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One benchmark. It has ``tasks`` that are asked, or it has ``score`` and measures texts itself.
 
@@ -245,12 +263,17 @@ class Benchmark:
         judging: what is judged of an answer that no test can check, and the local rule. What judges is a
             setting: the class of its settings is a
             :class:`~codecascade.evaluation.judges.settings.JudgeSettings`.
+        by_one_rule: metrics that are judged by the same rule in each infilling layout and left to right, so that a
+            model's figure can be compared with another model's best one. Their names in other layouts end in
+            ``_<layout>``.
         task_ids: a regular expression that its task ids in samples files match.
         settings: the class of its own settings. Related benchmarks may share one.
         size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
         columns: the figures that the report of a cascade shows, before those of the paper's tables (``rank`` below
             100) or after them. The lowest rank comes first. The figure of ``metric`` is shown in any case, last.
         examples: the report of a cascade may show some of its answers. It shows those of the lowest rank.
+        tells_use: the figures, on held-out code of the corpus, that answer whether a stage's model should be used.
+            The report of a cascade begins with the first of the lowest rank.
         kept_out: whether its texts are kept out of every corpus: ``fetched`` from the hub if need be; only if they
             are ``here``; or ``never``, because they are ordinary code whose files a corpus may contain.
         picture: how its figures ``<name>@<position>`` are drawn: as a ``curve`` over positions, or as ``cells`` of a
@@ -280,6 +303,7 @@ class Benchmark:
     drawn_once: bool = False
     limited: bool = False
     judging: Judging | None = None
+    by_one_rule: tuple[str, ...] = ()
     unasked_fail: bool = True
     greedy: bool = False
     chats: bool = False
@@ -288,6 +312,7 @@ class Benchmark:
     columns: tuple[ReportedFigure, ...] = ()
     rank: int = 100
     examples: bool = False
+    tells_use: tuple[UseFigure, ...] = ()
     kept_out: Literal["fetched", "here", "never"] = "here"
     picture: Literal["curve", "cells"] | None = None
     translation: str = ""

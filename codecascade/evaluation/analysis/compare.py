@@ -25,8 +25,8 @@ from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
 SIGNIFICANT = 0.05
-# Settings that may differ. Whether the problems are the same is checked on the problems themselves.
-_MAY_DIFFER = frozenset({"seed"})
+# Settings that may differ. Whether problems and layouts are the same is checked on the problems themselves.
+_MAY_DIFFER = ("seed", ".format", ".layouts")
 
 
 class NotComparable(UserError):
@@ -134,8 +134,8 @@ class Comparison:
                         }
                         for row in compared.differences
                     },
-                    "gained": [_named(problem.key) for problem in compared.gained],
-                    "lost": [_named(problem.key) for problem in compared.lost],
+                    "gained": [problem.name for problem in compared.gained],
+                    "lost": [problem.name for problem in compared.lost],
                     "left_out": list(compared.left_out),
                     "unlike": list(compared.run_differences),
                 }
@@ -195,9 +195,13 @@ def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkCo
         return BenchmarkComparison(
             first.name, first.title, first.metric, 0, (), left_out=("there are no samples",)
         )
-    _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
     index_in_second = {key: index for index, key in enumerate(of_second)}
-    problems = [ComparedProblem(key, index, index_in_second[key]) for index, key in enumerate(of_first)]
+    layouts = {layout for _, layout in of_first} & {layout for _, layout in of_second}
+    ones, twos = ({key for key in each if not layouts or key[1] in layouts} for each in (of_first, of_second))
+    _refuse_other_problems(first.name, first, second, ones, twos)
+    problems = [
+        ComparedProblem(key, index, index_in_second[key]) for index, key in enumerate(of_first) if key in ones
+    ]
 
     def solved_only_by(
         winner: dict[ProblemKey, ProblemOutcomes], loser: dict[ProblemKey, ProblemOutcomes]
@@ -232,7 +236,7 @@ def _differences(
         one, two = of_first.get(metric), of_second.get(metric)
         if one is not None and one.is_part:
             continue
-        reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
+        reason = "not a mean over problems" if one is None or two is None else mismatch(one, two)
         if one is None or two is None or reason:
             left_out.append(f"{metric} ({reason})")
             continue
@@ -249,7 +253,8 @@ def _differences(
     return found, left_out
 
 
-def _mismatch(first: Scores, second: Scores) -> str:
+def mismatch(first: Scores, second: Scores) -> str:
+    """Why two figures can't be compared problem by problem; empty if they can."""
     if set(first.keys) != set(second.keys):
         return "of different problems"
     matched = _in_order(second, first.keys)
@@ -289,16 +294,20 @@ def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Ite
         yield "the programs of one were not confined"
 
 
-def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
-    other = {
+def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> dict[str, tuple[Any, Any]]:
+    """The settings that concern what is asked and judged, and differ, with both values."""
+    return {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
         if name in second.settings
-        and name not in _MAY_DIFFER
+        and not name.endswith(_MAY_DIFFER)
         and not is_judge_setting(name)
         and first.settings[name] != second.settings[name]
     }
-    if other:
+
+
+def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
+    if other := differing_settings(first, second):
         listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
         raise NotComparable(f"measured by other settings: {listed}; measure both alike", key=first.name)
 
@@ -326,10 +335,6 @@ def _refuse_other_problems(
         f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed",
         key=name,
     )
-
-
-def _named(key: ProblemKey) -> str:
-    return " ".join(part for part in key if part)
 
 
 def _listed(evaluation: Evaluation) -> str:

@@ -15,7 +15,9 @@ from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
+from codecascade.evaluation.scores import metrics_of
 from codecascade.ground.errors import UserError
 from codecascade.reports.comparison import remarks_on, write_comparison
 from codecascade.reports.evaluation.report import write_evaluation_report
@@ -240,6 +242,37 @@ def test_another_layout_is_another_task(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"other layouts \(left_to_right; psm\)"):
         compare(evaluation("a", "left_to_right"), evaluation("b", "psm"))
+
+
+def test_layouts_that_both_were_asked_in_are_compared(tmp_path: Path) -> None:
+    """A base without infilling tokens and a stage that was asked left to right as well."""
+
+    def evaluation(name: str, **right: range) -> Path:
+        rows = [
+            sample(f"L{n}", n in numbers, format=layout, exact_match=n in numbers, ended=True)
+            for layout, numbers in right.items()
+            for n in range(30)
+        ]
+        figures = metrics_of(BENCHMARKS["infilling_single_line"].scores(rows))
+        settings = {"infilling.layouts": list(right)}
+        return write_evaluation(
+            tmp_path / name,
+            {"infilling_single_line": rows},
+            metrics={"infilling_single_line": figures},
+            about={"infilling_single_line": {"settings": settings, "metric": "exact_match"}},
+        )
+
+    base = evaluation("a", left_to_right=range(20))
+    stage = evaluation("b", spm=range(25), left_to_right=range(8))
+    (found,) = compare(base, stage).benchmarks
+    assert found.problems == 30 and [each.name for each in found.lost] == [
+        f"L{n} left_to_right" for n in range(8, 20)
+    ]
+    assert {each.metric: each.verdict for each in found.differences} == {
+        "exact_match_left_to_right": "worse",
+        "pass@1_left_to_right": "worse",
+    }
+    assert [each.second for each in found.lost] == list(range(38, 50)), "its place among all samples"
 
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:

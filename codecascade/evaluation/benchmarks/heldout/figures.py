@@ -51,20 +51,21 @@ def heldout_scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
 
 
 def _groups(rows: Sequence[SampleRow]) -> Iterator[tuple[str, Sequence[SampleRow]]]:
-    """``(ending of names, rows)``: all, those of each kind, and those of each language if there are several."""
+    """``(ending of names, rows)``: all, those of each kind, and those of each language if there are several.
+
+    Rows of older versions have neither.
+    """
     yield "", rows
-    kinds = {row["kind"] for row in rows}
-    if len(kinds) > 1:
-        for kind in GAP_KINDS:
-            if kind in kinds:
-                yield f"_{kind}", [row for row in rows if row["kind"] == kind]
-    languages = Counter(row["language"] for row in rows)
+    for kind in GAP_KINDS:
+        if some := [row for row in rows if row.get("kind") == kind]:
+            yield f"_{kind}", some
+    languages = Counter(row["language"] for row in rows if "language" in row)
     if len(languages) > 1:
         for language, count in languages.most_common():
             if count >= _FEWEST:
                 yield (
                     f"_{language.replace(' ', '_')}",
-                    [row for row in rows if row["language"] == language],
+                    [row for row in rows if row.get("language") == language],
                 )
 
 

@@ -21,12 +21,19 @@ from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
 from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
-from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import parses
 from codecascade.evaluation.benchmarks.infilling.gaps import middle_of
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize
-from codecascade.evaluation.task import Benchmark, EvaluationContext, ReportedFigure, SampleRow, Task
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    ReportedFigure,
+    SampleRow,
+    Task,
+    UseFigure,
+)
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.sandbox.outcome import Outcome
 
@@ -126,13 +133,21 @@ def _size(settings: CommonSettings) -> BenchmarkSize:
     return BenchmarkSize(own.problems or 1000, read, int(written * (layouts + 0.25 * after)))
 
 
+_ALIKE = ("exact_match", "edit_similarity", "first_line", "parses", "middle_nats_per_byte")
+_BY_ONE_RULE = tuple(
+    name for metric in _ALIKE for name in (metric, *(f"{metric}_{kind}" for kind in GAP_KINDS))
+)
+
+
 def _figures() -> Iterator[ReportedFigure]:
-    yield ReportedFigure("exact_match", "Held-out gaps filled exactly")
-    yield ReportedFigure("exact_match_line", "Held-out lines filled exactly")
+    yield ReportedFigure("exact_match", "Held-out gaps filled")
+    for layout, name in (("psm", "PSM"), ("spm", "SPM"), (LEFT_TO_RIGHT, "left to right")):
+        yield ReportedFigure(f"exact_match_{layout}", f"Held-out gaps filled, {name}")
+    yield ReportedFigure("exact_match_line", "Held-out lines filled")
     yield ReportedFigure("edit_similarity", "Held-out gaps, edit similarity")
     yield ReportedFigure("first_line", "Held-out gaps, first line right")
     yield ReportedFigure(
-        "middle_nats_per_byte", "Held-out gaps, loss of the true middle", higher_is_better=False
+        "middle_nats_per_byte", "Held-out gaps, nats per byte of the true middle", higher_is_better=False
     )
     yield ReportedFigure("ended", "Fillings that end by themselves")
 
@@ -152,6 +167,18 @@ BENCHMARKS = (
         plain_metrics=("middle_nats_per_byte", "end_nats"),
         rank=10,
         examples=True,
+        tells_use=(
+            UseFigure("exact_match_line", "lines", "fills in {} exactly"),
+            UseFigure("exact_match", "gaps", "fills in {} exactly"),
+            UseFigure(
+                "middle_nats_per_byte",
+                "gaps",
+                "needs {} nats per byte of the true middle",
+                higher_is_better=False,
+                sensitive=True,
+            ),
+        ),
+        by_one_rule=_BY_ONE_RULE,
         greedy=True,
         task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
     ),

@@ -38,6 +38,7 @@ from codecascade.evaluation.benchmarks.infilling.settings import (
     InfillingTaskSettings,
 )
 from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.evaluation.task import (
@@ -87,6 +88,7 @@ def _benchmark(
     rank: int = 100,
     examples: bool = False,
     paper_protocol: BenchmarkProtocol | None = None,
+    by_one_rule: tuple[str, ...] = (),
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -103,16 +105,18 @@ def _benchmark(
         rank=rank,
         examples=examples,
         paper_protocol=paper_protocol,
+        by_one_rule=by_one_rule,
         greedy=True,
         task_ids=task_ids,
     )
 
 
 def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
-    """A metric of the main layout, and of each layout by name."""
+    """A metric of the main layout, of each layout by name, and left to right."""
     yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
         yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+    yield ReportedFigure(f"{metric}_{LEFT_TO_RIGHT}", f"{title}, left to right")
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
@@ -165,6 +169,7 @@ BENCHMARKS = (
         ),
         rank=20,
         paper_protocol=STATED_OF_LINES,
+        by_one_rule=("exact_match", "pass@1"),
         examples=True,
     ),
     *(

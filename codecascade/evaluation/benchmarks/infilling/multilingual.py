@@ -1,9 +1,9 @@
 """Single-line infilling in Python, Java and JavaScript by exact match (Ben Allal et al. 2023; paper, Table 6).
 
 The data is SantaCoder's: solutions of MultiPL-E's problems with one line masked. A middle is right if it equals the
-line, except for white space around it. Nothing is cut and nothing is run, so a middle that does not end is wrong: this
-is the benchmark's own rule, by which the paper's figures were made. ``first_line`` is by the rule that is the same
-for a model that continues the prefix: the first line that is not blank must be right, whatever follows it.
+line, except for white space around it. Nothing is cut and nothing is run, so a middle that does not end is wrong:
+this is the benchmark's own rule, by which the paper's figures were made. ``first_line`` is by the rule that is the
+same for a model that continues the prefix: the first line that is not blank must be right, whatever follows it.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ BENCHMARKS = (
         tasks=tasks,
         scores=scores,
         greedy=True,
+        by_one_rule=("first_line",),
         task_ids=r"(python|java|javascript)/HumanEval_",
         settings=InfillingTaskSettings,
         paper_protocol=STATED_OF_LANGUAGES,

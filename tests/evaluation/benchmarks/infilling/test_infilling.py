@@ -5,23 +5,20 @@ import dataclasses
 from typing import Any
 
 import pytest
+from infilling_gaps import TASKS, answering
 
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
 from codecascade.evaluation.benchmarks.infilling.gaps import (
-    finished_middle,
-    first_line_of,
     infilling_tasks,
     middle_of,
     next_line_prompt,
 )
 from codecascade.evaluation.benchmarks.infilling.infilling import single_line_tasks
 from codecascade.evaluation.benchmarks.infilling.problems import (
-    InfillingProblem,
     single_line_problems,
 )
-from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
-from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt, TextPrompt
+from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.generation.backend import TextRequest
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.local_backend import encode_request
@@ -58,33 +55,6 @@ def test_the_whole_benchmark_has_its_published_size() -> None:
     for problem in problems:
         ast.parse(problem.program(problem.middle).source + problem.test)
         assert problem.middle.strip() and problem.middle.index("\n") == len(problem.middle) - 1
-
-
-TASKS = [
-    InfillingProblem(
-        f"t{number}", f"a = {number}\n", f"b = a + {number}\n", "c = b\n", f"\nassert c == {2 * number}\n"
-    )
-    for number in range(4)
-]
-
-
-@pytest.fixture
-def score(measure: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``infilling_single_line`` with TASKS as its problems."""
-
-    def run(generator: Any, tasks: list[InfillingProblem] = TASKS, **inputs: Any) -> Any:
-        changed = dataclasses.replace(
-            BENCHMARKS["infilling_single_line"], tasks=lambda context: infilling_tasks(tasks, context)
-        )
-        monkeypatch.setitem(BENCHMARKS, "infilling_single_line", changed)
-        return measure("infilling_single_line", generator, **inputs)
-
-    return run
-
-
-def answering(tokenizer: Any, oracle: Any, middles: dict[str, str]) -> Any:
-    """An oracle for TASKS that finds the task by its prefix."""
-    return oracle(tokenizer, lambda prompt: next(text for key, text in middles.items() if key in prompt))
 
 
 def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
@@ -190,75 +160,6 @@ def test_what_does_not_fit_fails_and_is_counted(
     assert result.metrics["exact_match"].value == 0.0
     assert "8 samples could not be made" in result.notes[0] and "context of 3 tokens" in result.notes[0]
     assert {row["outcome"] for row in rows} == {"not_started"} and not sandbox.programs
-
-
-RAN_ON = "b = a + {0}\nd = 1\n"
-
-
-@pytest.mark.parametrize(("first_line", "right"), [(True, 1.0), (False, 0.0)])
-def test_infilling_and_left_to_right_end_by_one_rule(
-    tokenizer: Any, oracle: Any, sandbox: Any, score: Any, first_line: bool, right: float
-) -> None:
-    """What goes on behind the right line is judged by this line alone, in each layout."""
-    middles = {task.prefix: RAN_ON.format(number) for number, task in enumerate(TASKS)}
-    settings = EvaluateSettings(
-        infilling={"layouts": ["psm", "spm", "left_to_right"], "first_line": first_line}
-    )
-    result, rows = score(answering(tokenizer, oracle, middles), sandbox=sandbox, settings=settings)
-    values = {name: metric.value for name, metric in result.metrics.items()}
-    assert values == {
-        "exact_match": right,
-        "exact_match_spm": right,
-        "exact_match_left_to_right": 1.0,
-        "pass@1": 1.0,
-        "pass@1_spm": 1.0,
-        "pass@1_left_to_right": 1.0,
-        "ended": 1.0,
-        "exact_match_to_end": 0.0,
-    }
-    of_first_task = {row["format"]: row["completion"] for row in rows if row["task_id"] == "t0"}
-    assert of_first_task["left_to_right"] == "b = a + 0\n"
-    assert of_first_task["psm"] == of_first_task["spm"] == ("b = a + 0\n" if first_line else RAN_ON.format(0))
-
-
-def test_the_settings_name_the_layouts_that_are_asked(tokenizer: Any) -> None:
-    def asked(known: tuple[str, ...], **own: Any) -> list[str]:
-        settings = EvaluateSettings(infilling=own)
-        context = EvaluationContext(settings, EvaluatedModel(infilling_formats=known))
-        return [task.fields["format"] for task in infilling_tasks(TASKS[:1], context)]
-
-    both = ("psm", "spm")
-    assert asked(both) == ["psm", "spm"] and asked(both, format="spm") == ["spm", "psm"]
-    assert asked(both, format="spm", layouts=["left_to_right"]) == ["spm", "left_to_right"]
-    assert asked(("psm",), format="spm", layouts=["left_to_right"]) == ["psm", "left_to_right"]
-    assert asked((), layouts=["left_to_right"]) == ["left_to_right"]
-    assert asked(("suffix",)) == ["suffix"], "a server's own layout"
-
-
-@pytest.mark.parametrize(
-    ("text", "middle", "kept"),
-    [
-        ("    x = 1\n    y = 2\n", "    x = 1\n", "    x = 1\n"),
-        # Without its line break, which the file has behind the line whoever writes it.
-        ("    x = 1", "    x = 1\n", "    x = 1\n"),
-        ("= 1\n    y = 2\n", "= 1", "= 1"),
-        ("", "    x = 1\n", ""),
-        ("\n    x = 1\n", "    x = 1\n", "\n"),
-    ],
-)
-def test_the_first_line_of_an_answer(text: str, middle: str, kept: str) -> None:
-    assert first_line_of(text, middle=middle) == kept == first_line_of(kept, middle=middle)
-
-
-def test_by_the_other_rule_only_a_line_that_did_not_end_is_cut() -> None:
-    text = "    x = 1\n    y = 2\n"
-    assert finished_middle(text, "length", layout="psm") == "    x = 1\n"
-    assert finished_middle(text, "stop", layout="psm") == text
-    assert finished_middle("    x = 1", "length", layout="spm") == "    x = 1"
-    assert finished_middle("    x = 1", "stop", layout="left_to_right") == "    x = 1\n"
-    assert finished_middle(text, "length", layout="psm", whole_lines=False) == text, (
-        "other kinds are no lines"
-    )
 
 
 PUBLISHED = {
