@@ -163,7 +163,7 @@ class _Cascade:
             self.copies.model(stage.name)
             self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
         if self.world.first:
-            for part in summary(self.report):
+            for part in summary(self.report, self.folder.path):
                 self.display.show(part)
         with self.display.task("copying"):
             self.copies.finish()

@@ -23,7 +23,12 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        number=show_count, duration=show_seconds, counted=counted, cell=cell, published=published
+        number=show_count,
+        duration=show_seconds,
+        counted=counted,
+        cell=cell,
+        published=published,
+        sentence=sentence,
     )
     return environment
 
@@ -35,6 +40,11 @@ def render(template: str, view: Mapping[str, Any]) -> str:
     """
     text = _environment().get_template(f"{template}.jinja").render(view)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def sentence(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
 
 
 def cell(text: str) -> str:

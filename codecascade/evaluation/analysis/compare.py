@@ -232,7 +232,7 @@ def _differences(
         one, two = of_first.get(metric), of_second.get(metric)
         if one is not None and one.is_part:
             continue
-        reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
+        reason = "not a mean over problems" if one is None or two is None else mismatch(one, two)
         if one is None or two is None or reason:
             left_out.append(f"{metric} ({reason})")
             continue
@@ -249,7 +249,8 @@ def _differences(
     return found, left_out
 
 
-def _mismatch(first: Scores, second: Scores) -> str:
+def mismatch(first: Scores, second: Scores) -> str:
+    """Why two figures can't be compared problem by problem; empty if they can."""
     if set(first.keys) != set(second.keys):
         return "of different problems"
     matched = _in_order(second, first.keys)
@@ -289,8 +290,9 @@ def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Ite
         yield "the programs of one were not confined"
 
 
-def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
-    other = {
+def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> dict[str, tuple[Any, Any]]:
+    """The settings that concern what is asked and judged, and differ, with both values."""
+    return {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
         if name in second.settings
@@ -298,7 +300,10 @@ def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) 
         and not is_judge_setting(name)
         and first.settings[name] != second.settings[name]
     }
-    if other:
+
+
+def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
+    if other := differing_settings(first, second):
         listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
         raise NotComparable(f"measured by other settings: {listed}; measure both alike", key=first.name)
 

@@ -127,6 +127,8 @@ def answer_row(task: Task, generated: TextCompletion) -> SampleRow:
         "ended": generated.ended,
         "tokens": generated.tokens,
     }
+    if task.observe is not None:
+        row |= task.observe(generated.text, generated.finish_reason)
     return row if completion == generated.text else {**row, "text": generated.text}
 
 

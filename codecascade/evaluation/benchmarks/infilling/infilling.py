@@ -9,8 +9,9 @@ has doctests that pass with the original line, they are run too.
 the settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
 ``exact_match_spm`` (or ``_psm``) are of the other layout. SPM has token healing, unless the settings say otherwise.
 
-A model without infilling tokens can't be asked and has none of these figures. It has ``exact_match_left_to_right``
-and ``pass@1_left_to_right``, of the line that it writes after the prefix.
+``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the line that a model writes after the prefix. A
+model without infilling tokens has these alone; another one is asked if ``infilling.layouts`` says so. Of an answer to
+a masked line the first line counts in all of them, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from codecascade.evaluation.benchmarks.infilling.settings import (
     InfillingTaskSettings,
 )
 from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.evaluation.task import (
@@ -46,6 +48,7 @@ from codecascade.evaluation.task import (
     EvaluationContext,
     ReportedFigure,
     Task,
+    UseFigure,
 )
 from codecascade.generation.editing.stops import EditorLines
 
@@ -100,6 +103,8 @@ def _benchmark(
     rank: int = 100,
     examples: bool = False,
     paper_protocol: BenchmarkProtocol | None = None,
+    by_one_rule: tuple[str, ...] = (),
+    tells_use: tuple[UseFigure, ...] = (),
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -116,26 +121,30 @@ def _benchmark(
         rank=rank,
         examples=examples,
         paper_protocol=paper_protocol,
+        by_one_rule=by_one_rule,
+        tells_use=tells_use,
         greedy=True,
         task_ids=task_ids,
     )
 
 
 def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
-    """A metric of the main layout, and of each layout by name."""
+    """A metric of the main layout, of each layout by name, and left to right."""
     yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
         yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+    yield ReportedFigure(f"{metric}_{LEFT_TO_RIGHT}", f"{title}, left to right")
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
     """A line is estimated to have a quarter of the tokens that it may have."""
     own = settings.own(InfillingTaskSettings)
-    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, len(own.asked))
 
 
 def _of_spans(problems: int, settings: CommonSettings) -> BenchmarkSize:
-    return BenchmarkSize(min(problems, settings.own(InfillingTaskSettings).problems or problems), 250, 80, 2)
+    own = settings.own(InfillingTaskSettings)
+    return BenchmarkSize(min(problems, own.problems or problems), 250, 80, len(own.asked))
 
 
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
@@ -175,9 +184,12 @@ BENCHMARKS = (
             *_filled("exact_match", "Held-out lines filled"),
             ReportedFigure("pass@1", "Held-out lines, doctests pass"),
             ReportedFigure("ended", "Fillings that end by themselves"),
+            ReportedFigure("exact_match_to_end", "Held-out lines filled, and ended by themselves"),
         ),
         rank=10,
         examples=True,
+        tells_use=(UseFigure("exact_match", "lines", "fills in {} exactly"),),
+        by_one_rule=("exact_match", "pass@1"),
     ),
     _benchmark(
         "infilling_single_line",
@@ -193,6 +205,7 @@ BENCHMARKS = (
         ),
         rank=20,
         paper_protocol=STATED_OF_LINES,
+        by_one_rule=("exact_match", "pass@1"),
         examples=True,
     ),
     *(

@@ -7,10 +7,12 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.statements import (
     TEN_SECONDS,
     benchmark_protocol,
     compared_elsewhere,
+    our_choice,
     paper_value,
     token_limit,
 )
@@ -21,7 +23,7 @@ class InfillingTaskSettings(BenchmarkSettings):
 
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops"}
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts"}
     )
 
     problems: PositiveInt | None = Field(
@@ -31,6 +33,16 @@ class InfillingTaskSettings(BenchmarkSettings):
         "psm",
         description="the layout that exact_match and pass@1 are of, where the model's family knows it; "
         "left_to_right: ask for the next line only, the suffix unseen",
+    )
+    layouts: tuple[Literal["psm", "spm", "left_to_right"], ...] = Field(
+        ("psm", "spm"),
+        description="the other layouts that each problem is asked in, where the model's family knows them; with "
+        "left_to_right also the next line, the suffix unseen",
+    )
+    first_line: bool = Field(
+        True,
+        description="of an answer to a masked line the first line counts, as it does left to right; false: all that "
+        "was written until the model ended it",
     )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     editor_stops: bool = Field(
@@ -50,11 +62,20 @@ class InfillingTaskSettings(BenchmarkSettings):
             raise ValueError("min_characters must not exceed max_characters")
         return self
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The layouts that are wanted of a model that knows them all; the layout of the main figures is first."""
+        if self.format == LEFT_TO_RIGHT:
+            return (LEFT_TO_RIGHT,)
+        return tuple(dict.fromkeys((self.format, *self.layouts)))
+
 
 _OTHERS = compared_elsewhere("is another infilling benchmark's")
 _SHARED = {
     "problems": compared_elsewhere("the number of problems is compared"),
     "format": compared_elsewhere("a column is of one layout, by its full name"),
+    "layouts": compared_elsewhere("a column is of one layout, by its full name"),
+    "first_line": compared_elsewhere("is of the benchmark of lines"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
@@ -66,8 +87,17 @@ _SHARED = {
 }
 STATED_OF_LINES = benchmark_protocol(
     InfillingTaskSettings,
-    {**_SHARED, "max_new_tokens": token_limit("a middle")},
-    asking=("a line that does not end by itself is cut after it",),
+    {
+        **_SHARED,
+        "max_new_tokens": token_limit("a middle"),
+        "first_line": our_choice(
+            lambda first: (
+                "of an answer its first line counts"
+                if first
+                else "an answer that the model did not end is cut after its first line"
+            )
+        ),
+    },
     silent=(TEN_SECONDS,),
 )
 STATED_OF_SPANS = benchmark_protocol(

@@ -5,23 +5,21 @@ import dataclasses
 from typing import Any
 
 import pytest
+from infilling_gaps import TASKS, answering
 
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
 from codecascade.evaluation.benchmarks.infilling.gaps import (
-    finished_middle,
     infilling_tasks,
     middle_of,
     next_line_prompt,
 )
 from codecascade.evaluation.benchmarks.infilling.infilling import single_line_tasks
 from codecascade.evaluation.benchmarks.infilling.problems import (
-    InfillingProblem,
     InfillingTaskSettings,
     body_lines,
     heldout_problems,
     single_line_problems,
 )
-from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.generation.backend import TextRequest
@@ -140,33 +138,6 @@ def test_the_same_function_counts_once(corpus: Any, sandbox: Any) -> None:
     assert len(problems) <= 5
 
 
-TASKS = [
-    InfillingProblem(
-        f"t{number}", f"a = {number}\n", f"b = a + {number}\n", "c = b\n", f"\nassert c == {2 * number}\n"
-    )
-    for number in range(4)
-]
-
-
-@pytest.fixture
-def score(measure: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``infilling_heldout`` with TASKS as its problems."""
-
-    def run(generator: Any, tasks: list[InfillingProblem] = TASKS, **inputs: Any) -> Any:
-        changed = dataclasses.replace(
-            BENCHMARKS["infilling_heldout"], tasks=lambda context: infilling_tasks(tasks, context)
-        )
-        monkeypatch.setitem(BENCHMARKS, "infilling_heldout", changed)
-        return measure("infilling_heldout", generator, **inputs)
-
-    return run
-
-
-def answering(tokenizer: Any, oracle: Any, middles: dict[str, str]) -> Any:
-    """An oracle for TASKS that finds the task by its prefix."""
-    return oracle(tokenizer, lambda prompt: next(text for key, text in middles.items() if key in prompt))
-
-
 def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
     middles = {
         "a = 0\n": "b = a + 0\n",
@@ -184,6 +155,7 @@ def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
         "pass@1": (0.75, 4),
         "pass@1_spm": (0.75, 4),
         "ended": (1.0, 4),
+        "exact_match_to_end": (0.5, 4),
     }
     assert [(row["task_id"], row["format"]) for row in rows] == [
         (task.task_id, layout) for layout in ("psm", "spm") for task in TASKS
@@ -269,17 +241,6 @@ def test_what_does_not_fit_fails_and_is_counted(
     assert result.metrics["exact_match"].value == 0.0
     assert "8 samples could not be made" in result.notes[0] and "context of 3 tokens" in result.notes[0]
     assert {row["outcome"] for row in rows} == {"not_started"} and not sandbox.programs
-
-
-def test_only_a_line_that_did_not_end_is_cut() -> None:
-    text = "    x = 1\n    y = 2\n"
-    assert finished_middle(text, "length", layout="psm") == "    x = 1\n"
-    assert finished_middle(text, "stop", layout="psm") == text
-    assert finished_middle("    x = 1", "length", layout="spm") == "    x = 1"
-    assert finished_middle("    x = 1", "stop", layout="left_to_right") == "    x = 1\n"
-    assert finished_middle(text, "length", layout="psm", whole_lines=False) == text, (
-        "other kinds are no lines"
-    )
 
 
 PUBLISHED = {
