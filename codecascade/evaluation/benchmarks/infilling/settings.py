@@ -23,7 +23,7 @@ class InfillingTaskSettings(BenchmarkSettings):
 
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts"}
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts", "suffix"}
     )
 
     problems: PositiveInt | None = Field(
@@ -43,6 +43,11 @@ class InfillingTaskSettings(BenchmarkSettings):
         True,
         description="of an answer to a masked line the first line counts, as it does left to right; false: all that "
         "was written until the model ended it",
+    )
+    suffix: Literal["own", "shuffled"] = Field(
+        "own",
+        description="shuffled: each problem is asked with the suffix of another one, which does worse if the model uses "
+        "what it sees",
     )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     editor_stops: bool = Field(
@@ -68,6 +73,7 @@ _SHARED = {
     "format": compared_elsewhere("a column is of one layout, by its full name"),
     "layouts": compared_elsewhere("a column is of one layout, by its full name"),
     "first_line": compared_elsewhere("is of the benchmark of lines"),
+    "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
