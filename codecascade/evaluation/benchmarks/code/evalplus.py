@@ -79,10 +79,18 @@ for __arguments in {inputs}:
 
 
 def input_groups(row: dict[str, Any], location: str) -> dict[str, list[Any]]:
-    """The inputs of EvalPlus' own file, by group. Raises UserError where they are no lists of arguments."""
-    groups = {key: require_field(row, key, list, location) for key in GROUPS}
-    for key, inputs in groups.items():
-        if not all(isinstance(arguments, list) for arguments in inputs):
+    """The inputs of EvalPlus' own file, by group.
+
+    Where a group is empty, the file has ``{}`` for it (MBPP+'s task 793 has no inputs of EvalPlus').
+
+    Raises:
+        UserError: they are no lists of arguments.
+    """
+    groups = {}
+    for key in GROUPS:
+        inputs = require_field(row, key, (list, dict), location)
+        groups[key] = list(inputs)
+        if (inputs and isinstance(inputs, dict)) or not all(isinstance(each, list) for each in inputs):
             raise UserError("must be lists of arguments", file=location, key=key)
     return groups
 

@@ -93,6 +93,12 @@ def test_the_reference_passes_and_more_inputs_find_what_mbpps_do_not(
     assert passed(task, "def triple(x):\n    return x * 3", confined) == [False, False]
 
 
+def test_an_empty_group_of_inputs_is_an_empty_object_in_the_file(tmp_path: Path, confined: Sandbox) -> None:
+    [task] = tasks_of(tmp_path, row(plus_input={}))
+    assert passed(task, task.expected, confined) == [True, True]
+    assert passed(task, "def double(x):\n    return x * 3", confined) == [False, True]
+
+
 def test_typed_inputs_reach_the_answer(tmp_path: Path, confined: Sandbox) -> None:
     [task] = tasks_of(
         tmp_path, row(616, "kind", "    return x\n", base_input=[[[1, 2]]], plus_input=[[[float("inf"), 2]]])
@@ -182,6 +188,7 @@ def test_a_base_model_continues_and_a_chat_model_is_asked(tmp_path: Path) -> Non
         ({"task_id": "Mbpp/x"}, r"task_id: must end in a number"),
         ({"prompt": 3}, r"prompt: must be str, not int"),
         ({"base_input": [1]}, r"base_input: must be lists of arguments"),
+        ({"plus_input": {"1": [2]}}, r"plus_input: must be lists of arguments"),
         ({"task_id": "Mbpp/722"}, r"base_input: are not the inputs of MBPP's task 722"),
         ({"task_id": "Mbpp/106"}, r"base_input: are not the inputs of MBPP's task 106"),
     ],
