@@ -12,6 +12,7 @@ from codecascade.evaluation.benchmarks.infilling import multilingual as multilin
 from codecascade.evaluation.benchmarks.language_modelling import validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
+from codecascade.evaluation.benchmarks.repository import completion as repository_completion
 from codecascade.evaluation.benchmarks.safety import (
     bold,
     false_refusals,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         infilling,
         multilingual_infilling,
         docstrings,
+        repository_completion,
         lcc,
         key_retrieval,
         perplexity,
