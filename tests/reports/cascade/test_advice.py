@@ -29,7 +29,7 @@ def test_yes_with_the_paired_difference(tmp_path: Path) -> None:
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone, found.stage, found.folder) == ("Yes", "better", "code", "models/code")
     assert found.reason == (
-        "on 60 lines of your code that it never saw it fills in 48.3 % exactly, the base, small-base, 25.0 % "
+        "on 60 gaps of your code that it never saw it fills in 48.3 % exactly, the base, small-base, 25.0 % "
         "(left to right): +23.3 points (+10.9 to +34.6), p < 0.001."
     )
     assert found.elsewhere == (
@@ -52,7 +52,7 @@ def test_no_where_it_got_worse_and_what_it_forgot(tmp_path: Path) -> None:
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone) == ("No", "worse")
     assert (
-        found.reason.startswith("It got worse: on 60 lines of your code") and "−25.0 points" in found.reason
+        found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
     )
     (elsewhere,) = found.elsewhere
     assert (
@@ -73,9 +73,9 @@ def test_the_base_is_taken_at_its_best(tmp_path: Path) -> None:
     assert "hardly show a gain" in found.more[-1]
     gains = ModelGains(tmp_path / "evaluations")
     lines_of = [each.line for each in headlines(table_columns([base, stage]), [base, stage], gains)]
-    assert lines_of[0].startswith("Held-out lines filled: 46.7 % (left to right) → 46.7 % (PSM)")
+    assert lines_of[0].startswith("Held-out gaps filled: 46.7 % (left to right) → 46.7 % (PSM)")
     assert lines_of[0].endswith("no difference found")
-    assert lines_of[1].startswith("Held-out lines filled, left to right: 46.7 %") and lines_of[1].endswith(
+    assert lines_of[1].startswith("Held-out gaps filled, left to right: 46.7 %") and lines_of[1].endswith(
         "worse"
     )
 
@@ -190,5 +190,5 @@ def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: r
         < markdown.index("## base → code")
         < markdown.index("## What changed")
     )
-    (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out lines filled: ")]
-    assert line.startswith("- Held-out lines filled: 25.0 % (left to right) → ") and line.endswith(said)
+    (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out gaps filled: ")]
+    assert line.startswith("- Held-out gaps filled: 25.0 % (left to right) → ") and line.endswith(said)

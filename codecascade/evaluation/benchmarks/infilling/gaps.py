@@ -50,10 +50,11 @@ def infilling_tasks(
     whole_lines = lines == "single"
     by_line = whole_lines and settings.first_line
     formats = asked_layouts(context)
+    suffixes = asked_suffixes([problem.suffix for problem in problems], settings)
     return [
         Task(
             problem.task_id,
-            _prompt(problem, layout, settings, lines),
+            _prompt(problem.prefix, suffix, layout, settings, lines),
             settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
@@ -66,8 +67,19 @@ def infilling_tasks(
             from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
         )
         for layout in formats
-        for problem in problems
+        for problem, suffix in zip(problems, suffixes, strict=True)
     ]
+
+
+def asked_suffixes(suffixes: Sequence[str], settings: InfillingTaskSettings) -> Sequence[str]:
+    """The suffix that each problem is asked with: its own, or that of the problem half the list away.
+
+    Neighbours are often lines of one function, whose suffixes are nearly the same.
+    """
+    if settings.suffix == "own":
+        return suffixes
+    half = len(suffixes) // 2
+    return [*suffixes[half:], *suffixes[:half]]
 
 
 def asked_layouts(context: EvaluationContext) -> list[str]:
@@ -87,11 +99,11 @@ def asked_layouts(context: EvaluationContext) -> list[str]:
 
 
 def _prompt(
-    problem: InfillingProblem, layout: str, settings: InfillingTaskSettings, lines: EditorLines
+    prefix: str, suffix: str, layout: str, settings: InfillingTaskSettings, lines: EditorLines
 ) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return next_line_prompt(problem.prefix)
-    return infilling_prompt(problem.prefix, problem.suffix, layout, settings, lines, "python")
+        return next_line_prompt(prefix)
+    return infilling_prompt(prefix, suffix, layout, settings, lines, "python")
 
 
 def infilling_prompt(
@@ -217,6 +229,8 @@ def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> li
     notes = []
     if layout != "psm":
         notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
+    if settings.suffix != "own":
+        notes.append("Each problem was asked with the suffix of another one (infilling.suffix).")
     if not settings.first_line:
         notes.append("What the model ended by itself is judged as a whole (infilling.first_line).")
     if not settings.heal:

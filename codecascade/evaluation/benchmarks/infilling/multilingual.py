@@ -15,6 +15,7 @@ from typing import Any
 
 from codecascade.evaluation.benchmarks.infilling.gaps import (
     asked_layouts,
+    asked_suffixes,
     infilling_prompt,
     main_layout,
     middle_of,
@@ -54,10 +55,11 @@ def tasks(context: EvaluationContext) -> list[Task]:
         language: str = _NAMES.get(row["language"]) or row["language"]
         lines.append((f"{language}/{row['name']}/{seen[language, row['name']]}", language, row))
         seen[language, row["name"]] += 1
+    suffixes = asked_suffixes([row["suffix"] for _, _, row in lines], context.own(InfillingTaskSettings))
     return [
         Task(
             task_id,
-            _prompt(row, language, layout, context),
+            _prompt(row["prompt"], suffix, language, layout, context),
             context.own(InfillingTaskSettings).max_new_tokens,
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
@@ -65,7 +67,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
             from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
         )
         for layout in asked_layouts(context)
-        for task_id, language, row in lines
+        for (task_id, language, row), suffix in zip(lines, suffixes, strict=True)
     ]
 
 
@@ -91,13 +93,11 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found
 
 
-def _prompt(row: dict[str, Any], language: str, layout: str, context: EvaluationContext) -> Prompt:
+def _prompt(prompt: str, suffix: str, language: str, layout: str, context: EvaluationContext) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         # In most rows the line break before the masked line is in neither the prompt nor the line.
-        prompt: str = row["prompt"]
         return TextPrompt(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
-    settings = context.own(InfillingTaskSettings)
-    return infilling_prompt(row["prompt"], row["suffix"], layout, settings, "single", language)
+    return infilling_prompt(prompt, suffix, layout, context.own(InfillingTaskSettings), "single", language)
 
 
 def _judge(line: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:

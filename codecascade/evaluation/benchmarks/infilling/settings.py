@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -23,7 +23,7 @@ class InfillingTaskSettings(BenchmarkSettings):
 
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts"}
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts", "suffix"}
     )
 
     problems: PositiveInt | None = Field(
@@ -44,6 +44,11 @@ class InfillingTaskSettings(BenchmarkSettings):
         description="of an answer to a masked line the first line counts, as it does left to right; false: all that "
         "was written until the model ended it",
     )
+    suffix: Literal["own", "shuffled"] = Field(
+        "own",
+        description="shuffled: each problem is asked with the suffix of another one, which does worse if the model uses "
+        "what it sees",
+    )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     editor_stops: bool = Field(
         False,
@@ -53,14 +58,6 @@ class InfillingTaskSettings(BenchmarkSettings):
     span_max_new_tokens: PositiveInt = Field(
         512, description="tokens per middle of several lines, or of any span, at most"
     )
-    min_characters: PositiveInt = Field(150, description="shortest held-out function, in characters")
-    max_characters: PositiveInt = Field(700, description="longest held-out function, in characters")
-
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> Self:
-        if self.min_characters > self.max_characters:
-            raise ValueError("min_characters must not exceed max_characters")
-        return self
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -76,14 +73,13 @@ _SHARED = {
     "format": compared_elsewhere("a column is of one layout, by its full name"),
     "layouts": compared_elsewhere("a column is of one layout, by its full name"),
     "first_line": compared_elsewhere("is of the benchmark of lines"),
+    "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
     ),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
-    "min_characters": _OTHERS,
-    "max_characters": _OTHERS,
 }
 STATED_OF_LINES = benchmark_protocol(
     InfillingTaskSettings,
