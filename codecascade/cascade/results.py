@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
+from codecascade.corpus.sources.find import NAMED
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files.atomic import write_json
@@ -51,15 +51,6 @@ def write_run_results(
         for name, model_results in results.items()
     }
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
-
-
-def how_to_use(run: RunFolder, recipe: Recipe, stages: Sequence[str]) -> str:
-    """What to do with the last stage's model, in a sentence or two."""
-    last = stages[-1] if stages else BASE
-    model = shlex.quote(run.bases(recipe)[BASE] if last == BASE else str(run.model(last)))
-    is_chat = last != BASE and recipe[last].kind == "instruct"
-    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
-    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 def make_run_report(
@@ -110,6 +101,7 @@ def make_run_report(
         versions=_versions(results),
         command=command,
         questions=tuple(map(_question, recipe.compare)),
+        code="the corpus" if set(recipe.corpus) <= NAMED.keys() else "your code",
     )
 
 

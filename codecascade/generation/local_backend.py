@@ -9,10 +9,12 @@ from codecascade.generation.backend import (
     ChatPrompt,
     InfillingPrompt,
     Prompt,
+    RepositoryContext,
     TextCompletion,
     TextPrompt,
     TextRequest,
 )
+from codecascade.generation.editing.request import continuation_request, editor_request
 from codecascade.generation.requests import (
     Generator,
     Request,
@@ -23,6 +25,8 @@ from codecascade.generation.requests import (
 )
 from codecascade.tokens.tokenizer import Tokenizer
 
+_CHARACTERS = 4
+"""Of a token of code, about."""
 _REQUESTS = 512
 """Prompts held as ids at a time, so that the number of a benchmark's problems bounds nothing."""
 
@@ -86,6 +90,10 @@ def encode_request(tokenizer: Tokenizer, request: TextRequest) -> Request:
 
 
 def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParams) -> Request:
+    if isinstance(prompt, ChatPrompt):
+        return chat_request(tokenizer, prompt.messages, sampling, prefill=prompt.prefill, stop=prompt.stop)
+    if prompt.repository is not None:
+        return _encode_with_repository(tokenizer, prompt, prompt.repository, sampling)
     if isinstance(prompt, TextPrompt):
         made = completion_request(
             tokenizer,
@@ -95,27 +103,56 @@ def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParam
             heal=prompt.heal,
             stop_after_text=prompt.stop_after_text,
         )
-        return replace(made, beyond_context=prompt.beyond_context)
-    if isinstance(prompt, InfillingPrompt):
-        return infilling_request(
+        return replace(made, beyond_context=prompt.beyond_context, editor=prompt.editor_stops)
+    return infilling_request(
+        tokenizer,
+        prompt.prefix,
+        prompt.suffix,
+        sampling,
+        format=prompt.format,
+        stop=prompt.stop,
+        heal=prompt.heal,
+        editor=prompt.editor_stops,
+    )
+
+
+def _encode_with_repository(
+    tokenizer: Tokenizer,
+    prompt: TextPrompt | InfillingPrompt,
+    repository: RepositoryContext,
+    sampling: SamplingParams,
+) -> Request:
+    """As an editor's server makes it: cut to fit, behind the parts of other files."""
+    if isinstance(prompt, TextPrompt):
+        made = continuation_request(
             tokenizer,
-            prompt.prefix,
-            prompt.suffix,
+            repository.prompt(prompt.prompt),
             sampling,
-            format=prompt.format,
+            context=repository.most_tokens,
             stop=prompt.stop,
+            stop_after_text=prompt.stop_after_text,
             heal=prompt.heal,
-            editor=prompt.editor_stops,
         )
-    return chat_request(tokenizer, prompt.messages, sampling, prefill=prompt.prefill, stop=prompt.stop)
+        return replace(made, editor=prompt.editor_stops)
+    return editor_request(
+        tokenizer,
+        repository.prompt(prompt.prefix, prompt.suffix),
+        sampling,
+        context=repository.most_tokens,
+        format=prompt.format,
+        stop=prompt.stop,
+        heal=prompt.heal,
+        editor=prompt.editor_stops,
+    )
 
 
 def _size(prompt: Prompt) -> int:
     """Characters, for an order."""
-    if isinstance(prompt, TextPrompt):
-        return len(prompt.prompt)
-    if isinstance(prompt, InfillingPrompt):
-        return len(prompt.prefix) + len(prompt.suffix)
     if isinstance(prompt, ChatPrompt):
         return sum(len(message.content) for message in prompt.messages)
-    raise AssertionError(prompt)
+    own = len(prompt.prompt) if isinstance(prompt, TextPrompt) else len(prompt.prefix) + len(prompt.suffix)
+    if prompt.repository is None:
+        return own
+    of_others = sum(len(chunk.text) for chunk in prompt.repository.chunks)
+    # More than fits is left out.
+    return min(own + of_others, _CHARACTERS * prompt.repository.most_tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codecascade.evaluation.running.result import BenchmarkResult
@@ -91,6 +91,7 @@ class RunReport:
         versions: versions of the tools, and facts of the machine (``{"torch": ..., "processor": ...}``).
         command: the command that made the run.
         questions: what is compared, in the order of the recipe.
+        code: what a reader calls the code of the corpus ("your code").
     """
 
     name: str
@@ -101,3 +102,12 @@ class RunReport:
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
     questions: tuple[Question, ...] = ()
+    code: str = "the corpus"
+
+    def of_first_base(self) -> RunReport:
+        """This run with its first base and the stages that were made of it alone."""
+        names = {self.models[0].name}
+        for model in self.models:
+            if model.parent in names:
+                names.add(model.name)
+        return replace(self, models=tuple(model for model in self.models if model.name in names))
