@@ -247,10 +247,7 @@ class _Cascade:
 
     def _make_dialogues(self, stage: Stage, kind: str) -> None:
         """Make the dialogues that are not there yet; its parent is trained and measured by now."""
-        if kind == "mined":
-            self._mine(stage)
-        if kind == KIND:
-            self._self_instruct(stage)
+        (self._self_instruct if kind == KIND else self._mine)(stage)
 
     def _say_dialogues(self, stage: Stage) -> None:
         """Say of each source of dialogues what was read, and what of it was not used."""
@@ -333,8 +330,11 @@ class _Cascade:
                 after_each=keep,
             )
         keep(self.results[name])
-        self._report()
-        self.folder.note_measured(name, settings.model_dump(mode="json"))
+        measured_by, last = settings.model_dump(mode="json"), [*self.bases, *self.ahead.stages][-1]
+        # Of a model that was measured before nothing is new, and the last one's report has all.
+        if name == last or not self.folder.is_measured(name, measured_by):
+            self._report()
+        self.folder.note_measured(name, measured_by)
 
     def _report(self) -> None:
         self.report = make_run_report(
