@@ -81,6 +81,7 @@ def test_a_study(data: dict[str, Any], tmp_path: Path) -> None:
     for report in (page, text):
         assert "Do the arms differ?" in report
         assert "The paper (Table 0): nothing of the kind." in report
+    assert "Should I use it" not in page + text, "a study answers its own question"
     assert "2 seeds are too few for an interval over seeds" in page
 
     # another question trains nothing and measures nothing, but is answered

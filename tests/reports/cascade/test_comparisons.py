@@ -17,7 +17,7 @@ from codecascade.model.rope import expected_attention
 from codecascade.model.rope_scaling import RopeScaling
 from codecascade.reports.cascade.comparison_plots import attention_by_distance, pictures
 from codecascade.reports.cascade.comparisons import agreement, compared, in_lines
-from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure
+from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure, RunReport
 
 HOSTILE = "<script>x</script>"
 
@@ -53,6 +53,18 @@ def test_a_row_says_what_was_found_and_whether_it_agrees(
 def test_a_model_that_is_not_measured_yet_is_said(tmp_path: Path) -> None:
     (shown,) = compared([question()], [], tmp_path)
     assert shown["rows"] == [] and len(shown["missing"]) == 1
+
+
+def test_advice_is_of_the_first_base_and_what_was_made_of_it() -> None:
+    models = [
+        ModelReport("base", None, "base"),
+        ModelReport("other", None, "base"),
+        ModelReport("a", "base", "code"),
+        ModelReport("b", "other", "code"),
+        ModelReport("c", "a", "python"),
+    ]
+    found = RunReport("run", "tiny", tuple(models)).of_first_base()
+    assert [model.name for model in found.models] == ["base", "a", "c"]
 
 
 def test_agreement_with_alike_needs_no_difference() -> None:
