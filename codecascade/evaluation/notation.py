@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 
 NOT_RUN = "not run"
 """Written in place of a figure that is over no problems: it is not a zero."""
@@ -59,3 +59,8 @@ def format_p_value(value: float) -> str:
 def unit_of(metric: str) -> str:
     """What is written after a figure: a percent sign after a rate."""
     return "" if is_plain(metric) else " %"
+
+
+def layout_name(layout: str) -> str:
+    """An infilling layout for a reader: ``PSM``, ``left to right``."""
+    return "left to right" if layout == LEFT_TO_RIGHT else layout.upper()

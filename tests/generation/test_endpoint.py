@@ -10,14 +10,7 @@ from typing import Any
 import pytest
 from endpoint_server import Server, answered
 
-from codecascade.generation.backend import (
-    ChatPrompt,
-    InfillingPrompt,
-    RepositoryContext,
-    TextPrompt,
-    TextRequest,
-)
-from codecascade.generation.editing.prompt import RepositoryChunk
+from codecascade.generation.backend import ChatPrompt, InfillingPrompt, TextPrompt, TextRequest
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
@@ -62,22 +55,6 @@ def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
             0.8,
             0.9,
         )
-
-
-def test_parts_of_other_files_go_before_the_prompt_as_text(server: Server) -> None:
-    repository = RepositoryContext(200, "b.py", "shop", (RepositoryChunk("a.py", "y = 2\n"),))
-    shown = "\n\n--- snippet ---\n\ny = 2\n"
-    at = endpoint(server)
-    ask(at, TextPrompt("x = ", ("\n",), repository=repository), max_new_tokens=9)
-    ask(at, InfillingPrompt("x = ", "\nz", repository=repository), max_new_tokens=9)
-    # The prompt's white space is owed by the answer.
-    assert server.requests[0][1]["prompt"] == shown + "x ="
-    filled = server.requests[-1][1]
-    assert (filled["prompt"], filled["suffix"]) == (shown + "x = ", "\nz")
-    cut = RepositoryContext(40, chunks=repository.chunks)
-    ask(at, TextPrompt("first\n" * 90 + "x =", repository=cut), max_new_tokens=9)
-    sent = server.requests[-1][1]["prompt"]
-    assert sent.endswith("first\nx =") and len(sent) < 40 * 3.2
 
 
 def test_editor_stops_cut_what_comes(server: Server) -> None:

@@ -8,11 +8,11 @@ from typing import Literal
 
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.notation import format_metric, format_p_value
+from codecascade.evaluation.notation import format_metric, format_p_value, layout_name
 from codecascade.evaluation.task import Benchmark, UseFigure
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import layout_name, signed_difference
+from codecascade.reports.cascade.headline import signed_difference
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 _FAR = 20
@@ -39,6 +39,11 @@ class Advice:
     elsewhere: tuple[str, ...]
     stage: str
     examples: ExampleGaps | None
+
+    @property
+    def mark(self) -> str:
+        """What stands between the answer and the reason, which begins a sentence unless the answer is ``Yes``."""
+        return ":" if self.answer == "Yes" else "."
 
     @property
     def folder(self) -> str:
@@ -149,7 +154,8 @@ def _answer(
     reason = f"The difference could be chance: {reason}"
     if second is not None and second.gain.verdict == "worse":
         return "No", "worse", reason, tuple(more)
-    return "Not shown", "", reason, (*more, _what_would_show_it(lead))
+    loss_fell = second is not None and second.gain.verdict == "better"
+    return "Not shown", "", reason, (*more, _what_would_show_it(lead, loss_fell=loss_fell))
 
 
 def _sentence(report: RunReport, finding: _Finding) -> str:
@@ -180,16 +186,15 @@ def _p_value(gain: Gain) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _what_would_show_it(finding: _Finding) -> str:
+def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
     gained = found.value * (1 if finding.figure.higher_is_better else -1)
     needed = gain.problems_needed()
     if gained <= 0 or needed is None or needed > _FAR * found.n:
-        return (
-            "More problems would hardly show a gain. More code, more tokens of training or a better base could "
-            "bring one."
-        )
+        learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""
+        hope = "More tokens, more code or a better base could bring one."
+        return f"More {unit} would hardly show a gain. {learnt}{hope}"
     many = max(needed, found.n + 1)
     digits = max(0, len(str(many)) - 2)
     return (

@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow, TaskRow
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.analysis.significance import are_zero_or_one
 
@@ -22,12 +22,14 @@ class ExampleGap:
     """A gap and what two models wrote into it.
 
     Attributes:
+        title: its file and line, if the benchmark tells them, else its id.
         kind: one of :data:`KINDS`.
         before, after: the text around the gap, of which the nearest lines.
         answers: the name of each model, what it wrote, and whether that is right.
     """
 
     task_id: str
+    title: str
     kind: str
     before: str
     after: str
@@ -78,6 +80,7 @@ def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> Exam
     gaps = [
         ExampleGap(
             problem,
+            _title(asked[problem]),
             kind,
             tail(str(asked[problem].get("prompt", "")), 14),
             head(str(asked[problem].get("suffix", "")), 8),
@@ -112,6 +115,11 @@ def _by_kind(gain: Gain) -> dict[str, list[str]]:
         alike = "right in both" if after else "wrong in both"
         found[alike if before == after else "gained" if after else "lost"].append(problem)
     return found
+
+
+def _title(task: TaskRow) -> str:
+    path, line = task.get("path"), task.get("line")
+    return str(task["task_id"]) if path is None else f"{path}, line {line}" if line is not None else str(path)
 
 
 def _draw(problem: str) -> bytes:

@@ -76,7 +76,8 @@ def summary(report: RunReport, folder: Path) -> list[RenderableType]:
             lines.append(f"  {each.line}\n", style=f"{_COLOURS[each.verdict]} not bold")
         shown.append(lines)
     if (advised := advice(report, columns, gains)) is not None:
-        text = Text(f"Should I use it? {advised.answer}: ", style=f"bold {_COLOURS[advised.tone]}".strip())
+        answer = f"Should I use it? {advised.answer}{advised.mark} "
+        text = Text(answer, style=f"bold {_COLOURS[advised.tone]}")
         text.append(advised.reason, style="default not bold")
         for sentence in advised.more:
             text.append(f" {sentence}", style="default not bold")
@@ -143,14 +144,10 @@ def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
         "headlines": headlines(columns, models, gains),
         "advice": advised,
         "interval_plots": [
-            plots.intervals(
-                column.title,
-                {model.name: metric for model in models if (metric := column.metric_of(model))},
-                hues,
-                percent=column.percent,
-            )
+            plots.intervals(title, shown, hues, percent=column.percent)
             for column in columns
-            if sum(column.metric_of(model) is not None for model in models) > 1
+            for title, shown in [_with_left_to_right(column, models)]
+            if len(shown) > 1
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
@@ -158,6 +155,17 @@ def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
+
+
+def _with_left_to_right(column: ReportColumn, models: Sequence[ModelReport]) -> tuple[str, dict[str, Metric]]:
+    """A column's figures for a picture, with its title. It names the models that could not be asked to infill."""
+    shown = {
+        model.name: metric
+        for model in models
+        if (metric := column.metric_of(model) or column.left_to_right_of(model))
+    }
+    instead = [model.name for model in models if model.name in shown and not column.metric_of(model)]
+    return column.title + (f" ({', '.join(instead)}: {_INSTEAD})" if instead else ""), shown
 
 
 def _cell(

@@ -46,8 +46,8 @@ class InfillingTaskSettings(BenchmarkSettings):
     )
     suffix: Literal["own", "shuffled"] = Field(
         "own",
-        description="shuffled: each problem is asked with the suffix of another one, which does worse if the model uses "
-        "what it sees",
+        description="shuffled: each problem is asked with the suffix of another one, which does worse if the suffix "
+        "is used",
     )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     editor_stops: bool = Field(
