@@ -14,6 +14,7 @@ from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
+from codecascade.evaluation.benchmarks.heldout.small import small_corpus_warning
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -56,3 +57,5 @@ def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, in
         engine=LocalEngine(os.cpu_count() or 1),
         progress=progress,
     )
+    if said := small_corpus_warning(Corpus.open(run.corpus)):
+        logger.warning("corpus: %s %s", run.corpus, said)
