@@ -210,7 +210,7 @@ def _elsewhere(
     found = 0
     for column in columns:
         benchmark = BENCHMARKS[column.benchmark]
-        if column.metric != benchmark.metric or "corpus" in benchmark.needs:
+        if column.metric != benchmark.metric or benchmark.needs & {"corpus", "files"}:
             continue
         gain = gains.between(
             base.name,
