@@ -51,9 +51,7 @@ def test_no_where_it_got_worse_and_what_it_forgot(tmp_path: Path) -> None:
     )
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone) == ("No", "worse")
-    assert (
-        found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
-    )
+    assert found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
     (elsewhere,) = found.elsewhere
     assert (
         elsewhere.startswith("HumanEval") and "50.0 % → 20.0 %" in elsewhere and elsewhere.endswith("worse.")
@@ -192,3 +190,20 @@ def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: r
     )
     (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out gaps filled: ")]
     assert line.startswith("- Held-out gaps filled: 25.0 % (left to right) → ") and line.endswith(said)
+
+
+def test_lines_lead_and_gaps_of_every_kind_follow(tmp_path: Path) -> None:
+    """Where other kinds of gaps were asked too."""
+
+    def of_kinds(layout: str, right: range) -> list[dict[str, object]]:
+        return [
+            {**row, "kind": "line" if n < LINES // 2 else "block"}
+            for n, row in enumerate(lines({layout: right}))
+        ]
+
+    base = model(tmp_path, "base", {"infilling_heldout": of_kinds("left_to_right", range(5))})
+    stage = model(tmp_path, "code", {"infilling_heldout": of_kinds("spm", range(2, 50))})
+    found = advised(tmp_path, base, stage)
+    assert found.reason.startswith("on 30 lines of your code") and found.answer == "Yes"
+    assert found.more[0].startswith("Over all 60 gaps: 8.3 % → 80.0 %, +71.7 points (")
+    assert found.examples is not None and sum(found.examples.counts.values()) == 30
