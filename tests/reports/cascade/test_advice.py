@@ -207,3 +207,16 @@ def test_lines_lead_and_gaps_of_every_kind_follow(tmp_path: Path) -> None:
     assert found.reason.startswith("on 30 lines of your code") and found.answer == "Yes"
     assert found.more[0].startswith("Over all 60 gaps: 8.3 % → 80.0 %, +71.7 points (")
     assert found.examples is not None and sum(found.examples.counts.values()) == 30
+
+
+def test_a_report_does_not_need_the_examples(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(5)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(30)})})
+    (tmp_path / "evaluations" / "code" / "tasks" / "infilling_heldout.jsonl").write_text("{")
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Yes" and found.examples is None
+    # Without the answers there is no paired test, and so no verdict.
+    (tmp_path / "evaluations" / "code" / "samples" / "infilling_heldout.jsonl").write_text("{")
+    report = RunReport("tiny", "small-base", (base, stage))
+    write_report(report, tmp_path)
+    assert "Should I use it" not in (tmp_path / "report.md").read_text()
