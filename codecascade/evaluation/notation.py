@@ -62,5 +62,5 @@ def unit_of(metric: str) -> str:
 
 
 def layout_name(layout: str) -> str:
-    """An infilling layout for a reader: ``PSM``, ``left to right``."""
-    return "left to right" if layout == LEFT_TO_RIGHT else layout.upper()
+    """An infilling layout for a reader: ``PSM``, ``left to right``. What a benchmark adds behind it is left out."""
+    return "left to right" if layout.startswith(LEFT_TO_RIGHT) else layout.partition("_")[0].upper()

@@ -180,7 +180,8 @@ def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkCo
     ones, twos = ({key for key in each if not layouts or key[1] in layouts} for each in (of_first, of_second))
     if not layouts and others:
         pairs = _pairs(others[0])
-        differences, left_out = [], []
+        differences: list[MetricDifference] = []
+        left_out: list[str] = []
     else:
         _refuse_other_problems(first.name, first, second, ones, twos)
         pairs = [(key, key) for key in of_first if key in ones]

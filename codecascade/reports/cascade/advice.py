@@ -12,7 +12,7 @@ from codecascade.evaluation.notation import format_metric, format_p_value, layou
 from codecascade.evaluation.task import Benchmark, UseFigure
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import signed_difference
+from codecascade.reports.cascade.headline import SAID, signed_difference
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 _FAR = 20
@@ -144,9 +144,16 @@ def _answer(
 ) -> tuple[Literal["Yes", "No", "Not shown"], Literal["better", "worse", ""], str, tuple[str, ...]]:
     lead = found[0]
     second = next((each for each in found if each.figure.sensitive and each is not lead), None)
-    reason, more = _sentence(report, lead), []
+    reason = _sentence(report, lead)
+    more = [
+        _in_short(f"Over all {{}} {each.figure.unit}", each)
+        for each in found[1:]
+        if not each.figure.sensitive
+    ]
     if second is not None:
-        more.append(_second(second))
+        name = second.figure.metric.replace("_", " ")
+        words = f"By the more sensitive figure, {name} over {{}} held-out {second.figure.unit}"
+        more.append(_in_short(words, second))
     if lead.gain.verdict == "better":
         return "Yes", "better", reason, tuple(more)
     if lead.gain.verdict == "worse":
@@ -170,15 +177,18 @@ def _sentence(report: RunReport, finding: _Finding) -> str:
     )
 
 
-def _second(finding: _Finding) -> str:
-    compared, figure = finding.gain.compared, finding.figure
-    verdict = {"better": "better", "worse": "worse", "": "no difference found"}[finding.gain.verdict]
-    before, after = (format_metric(each, figure.metric) for each in (compared.first, compared.second))
-    name = figure.metric.replace("_", " ")
-    return (
-        f"By the more sensitive figure, {name} over {compared.difference.n:,} held-out {figure.unit}: "
-        f"{before} → {after}, {signed_difference(finding.gain)}: {verdict}."
+def _in_short(words: str, finding: _Finding) -> str:
+    """A finding in a short sentence. In ``words``, ``{}`` stands for the number of problems."""
+    compared, metric = finding.gain.compared, finding.figure.metric
+    before, after = (
+        format_metric(each, metric, with_unit=True) for each in (compared.first, compared.second)
     )
+    number = f"{compared.difference.n:,}"
+    return f"{words.format(number)}: {before} → {after}, {signed_difference(finding.gain)}: {_said(finding.gain)}."
+
+
+def _said(gain: Gain) -> str:
+    return SAID[gain.verdict]
 
 
 def _p_value(gain: Gain) -> str:
@@ -210,7 +220,7 @@ def _elsewhere(
     found = 0
     for column in columns:
         benchmark = BENCHMARKS[column.benchmark]
-        if column.metric != benchmark.metric or "corpus" in benchmark.needs:
+        if column.metric != benchmark.metric or benchmark.needs & {"corpus", "files"}:
             continue
         gain = gains.between(
             base.name,
@@ -226,8 +236,7 @@ def _elsewhere(
             format_metric(each, column.metric, with_unit=True)
             for each in (gain.compared.first, gain.compared.second)
         )
-        verdict = {"better": "better", "worse": "worse", "": "no difference found"}[gain.verdict]
-        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {verdict}."
+        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {_said(gain)}."
     if not found:
         yield (
             "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "

@@ -11,6 +11,7 @@ import numpy as np
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow, TaskRow
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.analysis.significance import are_zero_or_one
+from codecascade.ground.errors import UserError
 
 SHOWN = 6
 """How many gaps are shown, at most."""
@@ -56,7 +57,8 @@ class ExampleGaps:
 
 
 def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> ExampleGaps | None:
-    """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong."""
+    """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong,
+    or the answers can't be read."""
     if not (are_zero_or_one(gain.before) and are_zero_or_one(gain.after)):
         return None
     sides = []
@@ -74,8 +76,12 @@ def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> Exam
         )
         for problem in sorted(problems, key=_draw)[:many]
     }
-    first, second = (_answers(*side, chosen) for side in sides)
-    asked = {row["task_id"]: row for row in sides[1][0].asked() if row["task_id"] in chosen}
+    try:
+        first, second = (_answers(*side, chosen) for side in sides)
+        asked = {row["task_id"]: row for row in sides[1][0].asked() if row["task_id"] in chosen}
+    except UserError:
+        # A file was changed since it was written. The figures do not depend on the examples.
+        return None
     right = dict(zip(gain.problems, zip(gain.before == 1, gain.after == 1, strict=True), strict=True))
     gaps = [
         ExampleGap(

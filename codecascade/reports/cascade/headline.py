@@ -15,7 +15,8 @@ from codecascade.evaluation.notation import format_metric, format_signed, is_pla
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.run_report import ModelReport
 
-_SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+"""What a verdict is called."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Headline:
 
     @property
     def said(self) -> str:
-        return _SAID[self.verdict]
+        return SAID[self.verdict]
 
     @property
     def line(self) -> str:

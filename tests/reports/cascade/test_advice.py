@@ -190,3 +190,33 @@ def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: r
     )
     (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out gaps filled: ")]
     assert line.startswith("- Held-out gaps filled: 25.0 % (left to right) → ") and line.endswith(said)
+
+
+def test_lines_lead_and_gaps_of_every_kind_follow(tmp_path: Path) -> None:
+    """Where other kinds of gaps were asked too."""
+
+    def of_kinds(layout: str, right: range) -> list[dict[str, object]]:
+        return [
+            {**row, "kind": "line" if n < LINES // 2 else "block"}
+            for n, row in enumerate(lines({layout: right}))
+        ]
+
+    base = model(tmp_path, "base", {"infilling_heldout": of_kinds("left_to_right", range(5))})
+    stage = model(tmp_path, "code", {"infilling_heldout": of_kinds("spm", range(2, 50))})
+    found = advised(tmp_path, base, stage)
+    assert found.reason.startswith("on 30 lines of your code") and found.answer == "Yes"
+    assert found.more[0].startswith("Over all 60 gaps: 8.3 % → 80.0 %, +71.7 points (")
+    assert found.examples is not None and sum(found.examples.counts.values()) == 30
+
+
+def test_a_report_does_not_need_the_examples(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(5)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(30)})})
+    (tmp_path / "evaluations" / "code" / "tasks" / "infilling_heldout.jsonl").write_text("{")
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Yes" and found.examples is None
+    # Without the answers there is no paired test, and so no verdict.
+    (tmp_path / "evaluations" / "code" / "samples" / "infilling_heldout.jsonl").write_text("{")
+    report = RunReport("tiny", "small-base", (base, stage))
+    write_report(report, tmp_path)
+    assert "Should I use it" not in (tmp_path / "report.md").read_text()

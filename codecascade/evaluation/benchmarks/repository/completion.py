@@ -249,6 +249,7 @@ BENCHMARKS = (
         scores=scores,
         notes=notes,
         greedy=True,
+        by_one_rule=tuple(METRICS),
         settings=RepositorySettings,
         size=_size,
         kept_out="never",
