@@ -1,34 +1,54 @@
 """What teaches SmolLM2 to infill within the quickstart's budget? Variants of its code stage, compared in pairs.
 
-    python benchmarks/quickstart_study.py                          # ours and trial (b), 500 held-out functions
-    python benchmarks/quickstart_study.py ours all-weights --problems 300
-    python benchmarks/quickstart_study.py ours trial-b --single-lines 1033      # HumanEval's lines, at the very end
+    python benchmarks/quickstart_study.py                          # base, no training, ours: 200 lines of each kind
+    python benchmarks/quickstart_study.py ours rate-2e-3 --steps 40 --lines 150
+    python benchmarks/quickstart_study.py base ours --generate 500 # fillings are generated, too, and run
 
 Every variant is the quickstart's recipe up to its ``code`` stage, with some keys changed. All are trained on the same
-corpus and measured on the same lines of held-out functions. The differences are paired, with a bootstrap interval
-over the lines. Settings are chosen on held-out functions only. A study that was stopped continues when it is run
-again. The runs are in ``runs/study``.
+corpus and measured on the same lines, of held-out functions and of HumanEval's solutions, by teacher forcing
+(masked_lines.py): left to right, in SPM, and in SPM with a wrong suffix. The differences are paired, with a bootstrap
+interval over the lines. They are to the best that the base can do, which is left to right; and to the same model
+with the wrong suffix, which tells whether a model uses what it sees behind the gap. The loss of whole plain texts
+tells what it forgot. A study that was stopped continues when it is run again. The runs are in ``runs/study``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from masked_lines import LineScore, MaskedLine, Scorer, heldout_lines, humaneval_lines
 from rich.console import Console
 from rich.table import Table
 
 from codecascade.cascade.run import run_cascade
-from codecascade.evaluation.metrics import Metric, paired_difference, rate
+from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, paired_difference, rate
+from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.recipe import Recipe, read_recipe
 
 RECIPE = Path("recipes/quickstart.toml")
+BASE = "base"
+LEFT_TO_RIGHT, SPM, WRONG = LAYOUTS = ("left_to_right", "spm", "spm_wrong_suffix")
 LONG = {"min_characters": 150, "max_characters": 700}
 LONG_VARIANTS = ("trial-b", "long-functions")
 PAPER = ["infilling.whole_line_share=0", "infilling.middle_weight=1", "infilling.rest_weight=1"]
 VARIANTS: dict[str, list[str]] = {
+    BASE: [],
+    # The rows alone: what the base can do with its new tokens.
+    "no-training": ["steps=1", "learning_rate=1e-12", "new_token_learning_rate=1e-12"],
     "ours": [],
+    "rate-4e-4": ["learning_rate=4e-4"],
+    "rate-2e-3": ["learning_rate=2e-3"],
+    "middle-weight-1": ["infilling.middle_weight=1"],
+    # A frozen base.
+    "new-rows-alone": ["learning_rate=1e-12"],
+    "half-plain": ["infilling.rate=0.5"],
     # All weights, a low learning rate, functions of 150 to 700 characters, and a loss mostly on the middle.
     "trial-b": [
         "train=all",
@@ -50,18 +70,22 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-def variant(name: str, corpus: str | None, problems: int, single_lines: int, tokens: int | None) -> Recipe:
-    """The quickstart's recipe with the variant's changes, measured on infilling only."""
-    benchmarks = ["infilling_heldout"] + (["infilling_single_line"] if single_lines else [])
+def variant(name: str, corpus: str | None, generate: int, steps: int | None, with_base: bool) -> Recipe:
+    """The quickstart's recipe with the variant's changes. With ``generate`` problems the benchmarks measure it, and
+    the base ``with_base``.
+    """
+    benchmarks = ["infilling_heldout", "infilling_single_line"] if generate else []
+    own = VARIANTS[name]
     changes = [
         f"name=study-{name}",
-        "evaluate.benchmarks=[]",
-        f"stage.code.evaluate.benchmarks={benchmarks}".replace("'", '"'),
-        f"stage.code.evaluate.infilling.problems={max(problems, single_lines)}",
-        *(f"stage.code.{change}" for change in VARIANTS[name]),
+        f"evaluate.benchmarks={json.dumps(benchmarks if with_base else [])}",
+        f"evaluate.infilling.problems={max(generate, 1)}",
+        f"stage.code.evaluate.benchmarks={json.dumps(benchmarks)}",
+        f"stage.code.evaluate.infilling.problems={max(generate, 1)}",
+        *(f"stage.code.{change}" for change in own),
     ]
-    if tokens:
-        changes.append(f"stage.code.tokens={tokens}")
+    if steps and not any(change.startswith("steps=") for change in own):
+        changes.append(f"stage.code.steps={steps}")
     if corpus:
         changes.append(f"corpus={corpus}")
     recipe = read_recipe(RECIPE, changes)
@@ -73,15 +97,101 @@ def variant(name: str, corpus: str | None, problems: int, single_lines: int, tok
     return recipe
 
 
-def answers(run: Path, benchmark: str) -> dict[tuple[str, str], bool]:
-    """Whether each problem was filled in exactly, by layout and task id."""
-    rows = read_jsonl(run / "evaluations" / "code" / "samples" / f"{benchmark}.jsonl")
-    return {(str(row["format"]), str(row["task_id"])): bool(row["exact_match"]) for _, row in rows}
+class Measured:
+    """What a variant makes of the same lines: scores by kind of line and layout, and its plain loss by kind."""
+
+    def __init__(self, model: str, lines: Mapping[str, Sequence[MaskedLine]], kept: Path, base: bool) -> None:
+        self.scores: dict[tuple[str, str], list[LineScore]] = {}
+        self.plain: dict[str, list[tuple[float, int]]] = {}
+        found = json.loads(kept.read_text()) if kept.exists() else self._measure(model, lines, base)
+        atomic_write(kept, json.dumps(found))
+        for kind, of_kind in found.items():
+            self.plain[kind] = [(nats, tokens) for nats, tokens in of_kind.pop("plain")]
+            for layout, scores in of_kind.items():
+                self.scores[kind, layout] = [LineScore(**score) for score in scores]
+
+    def _measure(
+        self, model: str, lines: Mapping[str, Sequence[MaskedLine]], base: bool
+    ) -> dict[str, dict[str, list[Any]]]:
+        scorer = Scorer(model)
+        found: dict[str, dict[str, list[Any]]] = {}
+        for kind, some in lines.items():
+            layouts = (LEFT_TO_RIGHT,) if base else LAYOUTS
+            found[kind] = {
+                layout: [asdict(score) for score in scorer.scores(some, layout)] for layout in layouts
+            }
+            found[kind]["plain"] = list(scorer.loss([each.prefix + each.line + each.suffix for each in some]))
+        return found
 
 
-def format_rate(metric: Metric) -> str:
+def answers(run: Path, stage: str, benchmark: str, layout: str) -> dict[str, bool]:
+    """Whether each problem was filled in exactly, by task id, in what was generated."""
+    rows = read_jsonl(run / "evaluations" / stage / "samples" / f"{benchmark}.jsonl")
+    return {str(row["task_id"]): bool(row["exact_match"]) for _, row in rows if str(row["format"]) == layout}
+
+
+def percent(metric: Metric) -> str:
     """A rate or a difference with its interval, in percent."""
     return f"{100 * metric.value:.1f} ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
+
+
+def plain(metric: Metric, digits: int = 2) -> str:
+    return f"{metric.value:.{digits}f} ({metric.low:.{digits}f} to {metric.high:.{digits}f})"
+
+
+def tables(kind: str, found: Mapping[str, Measured]) -> Table:
+    """All variants on one kind of line."""
+    lines = len(next(iter(found.values())).scores[kind, LEFT_TO_RIGHT])
+    shown = Table(
+        "variant",
+        "layout",
+        "first line written, %",
+        "minus base left to right",
+        "nats a line",
+        "minus base left to right",
+        "minus wrong suffix",
+        "ends behind the line, %",
+        "plain loss",
+        title=f"{kind}, {lines} lines",
+    )
+    base = found[BASE].scores[kind, LEFT_TO_RIGHT]
+    for name, measured in found.items():
+        for layout in LAYOUTS:
+            scores = measured.scores.get((kind, layout))
+            if scores is None:
+                continue
+            nats, written = [score.nats for score in scores], [score.written for score in scores]
+            wrong = measured.scores.get((kind, WRONG))
+            loss = bootstrap_ratio(*zip(*measured.plain[kind], strict=True))
+            shown.add_row(
+                name,
+                layout,
+                percent(rate(written)),
+                percent(paired_difference([score.written for score in base], written)),
+                plain(bootstrap_mean(nats)),
+                plain(paired_difference([score.nats for score in base], nats)),
+                ""
+                if layout != SPM or wrong is None
+                else plain(paired_difference([w.nats for w in wrong], nats)),
+                f"{100 * sum(score.ended for score in scores) / len(scores):.0f}",
+                plain(loss, 3) if layout == LEFT_TO_RIGHT else "",
+            )
+    return shown
+
+
+def generated(benchmark: str, runs: Mapping[str, Path]) -> Table:
+    """All variants by what they generated, beside the base left to right."""
+    shown = Table(
+        "variant", "exact match, %", "minus base left to right", "n", title=f"{benchmark}, generated"
+    )
+    base = answers(runs[BASE], BASE, benchmark, LEFT_TO_RIGHT)
+    for name, run in runs.items():
+        own = base if name == BASE else answers(run, "code", benchmark, SPM)
+        tasks = [task for task in base if task in own]
+        values = [own[task] for task in tasks]
+        difference = paired_difference([base[task] for task in tasks], values)
+        shown.add_row(name, percent(rate(values)), percent(difference), str(len(tasks)))
+    return shown
 
 
 def main() -> None:
@@ -90,37 +200,44 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("variants", nargs="*", metavar="variant", help=f"of {', '.join(VARIANTS)}")
-    parser.add_argument("--problems", type=int, default=500, help="held-out functions")
-    parser.add_argument("--single-lines", type=int, default=0, help="also HumanEval's lines (1,033 are all)")
-    parser.add_argument("--tokens", type=int, help="train each on so many; default: its own minutes or steps")
+    parser.add_argument("--lines", type=int, default=200, help="lines of each kind")
+    parser.add_argument("--steps", type=int, help="train each so long; default: its own minutes or steps")
+    parser.add_argument("--generate", type=int, default=0, help="problems of each benchmark to generate for")
     parser.add_argument("--corpus", help="a corpus that is there already, such as runs/quickstart/corpus")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/study"))
     options = parser.parse_args()
-    variants = options.variants or ["ours", "trial-b"]
+    variants = list(dict.fromkeys([BASE, *(options.variants or ["no-training", "ours"])]))
     if unknown := set(variants) - set(VARIANTS):
         parser.error(f"there is no variant {', '.join(sorted(unknown))} (there are {', '.join(VARIANTS)})")
-    console = Console()
+    console, said = Console(), Console(stderr=True)
+    runs, corpus = {}, options.corpus
+    trained = [name for name in variants if name != BASE]
+    if not trained:
+        parser.error("name a variant besides the base")
+    for name in trained:
+        first = name == trained[0]
+        recipe = variant(name, corpus, options.generate, options.steps, with_base=first)
+        runs[name] = options.output / name
+        run_cascade(recipe, runs[name], until="code", console=said, file=RECIPE)
+        # all train on one corpus
+        corpus = corpus or str(runs[name] / "corpus")
+    runs[BASE] = runs[trained[0]]
+    opened = Corpus.open(Path(corpus))
+    lines = {
+        "held-out functions": heldout_lines(opened, options.lines),
+        "HumanEval": humaneval_lines(options.lines),
+    }
     found = {}
     for name in variants:
-        recipe = variant(name, options.corpus, options.problems, options.single_lines, options.tokens)
-        run_cascade(recipe, options.output / name, until="code", console=Console(stderr=True), file=RECIPE)
-        found[name] = options.output / name
-    first = variants[0]
-    for benchmark in ["infilling_heldout"] + (["infilling_single_line"] if options.single_lines else []):
-        table = Table(
-            "variant", "layout", "exact match, %", f"{first} minus it, points", "n", title=benchmark
-        )
-        ours = answers(found[first], benchmark)
-        for name, run in found.items():
-            theirs = answers(run, benchmark)
-            for layout in ("psm", "spm"):
-                tasks = [task for task in ours if task[0] == layout and task in theirs]
-                values = [theirs[task] for task in tasks]
-                difference = paired_difference(values, [ours[task] for task in tasks])
-                table.add_row(
-                    name, layout, format_rate(rate(values)), format_rate(difference), str(len(tasks))
-                )
-        console.print(table)
+        said.print(f"scoring {name}")
+        model = read_recipe(RECIPE).base if name == BASE else str(runs[name] / "models" / "code")
+        kept = options.output / f"{name}-{options.lines}.json"
+        found[name] = Measured(model, lines, kept, name == BASE)
+    for kind in lines:
+        console.print(tables(kind, found))
+    if options.generate:
+        for benchmark in ("infilling_heldout", "infilling_single_line"):
+            console.print(generated(benchmark, {name: runs[name] for name in variants}))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
+from codecascade.corpus.sources.find import NAMED
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files.atomic import write_json
@@ -45,15 +45,6 @@ def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[
         for name, model_results in results.items()
     }
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
-
-
-def how_to_use(run: RunFolder, recipe: Recipe, stages: Sequence[str]) -> str:
-    """What to do with the last stage's model, in a sentence or two."""
-    last = stages[-1] if stages else BASE
-    model = shlex.quote(str(run.model(last)))
-    is_chat = last != BASE and recipe[last].kind == "instruct"
-    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
-    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 def make_run_report(
@@ -96,6 +87,7 @@ def make_run_report(
         },
         versions=_versions(results),
         command=command,
+        code="the corpus" if set(recipe.corpus) <= NAMED.keys() else "your code",
     )
 
 

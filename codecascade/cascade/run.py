@@ -13,7 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
+from codecascade.cascade.budget.measuring import MeasuringTimer
+from codecascade.cascade.budget.promise import say_how_long
+from codecascade.cascade.budget.steps import StepTimer, resolve_minutes
 from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import (
@@ -38,6 +40,7 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.generation.requests import Generator
+from codecascade.generation.served.settings import OWN
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
@@ -160,7 +163,7 @@ class _Cascade:
             self.copies.model(stage.name)
             self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
         if self.world.first:
-            for part in summary(self.report):
+            for part in summary(self.report, self.folder.path):
                 self.display.show(part)
         with self.display.task("copying"):
             self.copies.finish()
@@ -214,7 +217,9 @@ class _Cascade:
         for stage in self.untrained:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
-        say_how_long(self.untrained, self.ahead.plan, timer, self.display)
+        own = self.recipe.evaluate.engine == OWN
+        measuring = MeasuringTimer(self.base, measuring_precision(self.recipe, BASE)) if own else None
+        say_how_long(self.untrained, self.ahead.plan, timer, measuring, self.display)
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:

@@ -36,14 +36,17 @@ def check_base(recipe: Recipe) -> None:
     Raises:
         UserError: it is not there, or it is a shape without weights and the recipe has no ``[tokenizer]``.
     """
-    source = resolve(recipe.base)
+    try:
+        source = resolve(recipe.base)
+        if source.path is None and source.kind != "hub" and recipe.tokenizer is None:
+            # raises the error that says what is missing, and how to get it
+            load(recipe.base)
+    except UserError as error:
+        raise UserError(f"{error} (--set base=MODEL takes another one)", key="base") from None
     if recipe.tokenizer is not None and source.kind != "preset":
         raise UserError(
             f"is for a preset as base, which has no weights; {recipe.base} has some", key="tokenizer"
         )
-    if source.path is None and source.kind != "hub" and recipe.tokenizer is None:
-        # raises the error that says what is missing, and how to get it
-        load(recipe.base)
 
 
 def base_name(recipe: Recipe, run: RunFolder) -> str:

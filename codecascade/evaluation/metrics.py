@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,12 +39,22 @@ class Metric:
 
 
 def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
-    """The figure that a model without infilling tokens has in place of ``name`` (:data:`LEFT_TO_RIGHT`)."""
-    return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
+    """The figure that a model without infilling tokens has in place of ``name`` (:data:`LEFT_TO_RIGHT`).
+
+    None for a model that has the figure itself, whether it was asked left to right as well or not.
+    """
+    return None if name in metrics else metrics.get(f"{name}_{LEFT_TO_RIGHT}")
 
 
-def without_unasked(metrics: dict[str, Metric]) -> dict[str, Metric]:
-    """Leave out the zeros that older versions stored for a model that could not be asked to infill."""
+def without_unasked(metrics: dict[str, Metric], settings: Mapping[str, Any]) -> dict[str, Metric]:
+    """Leave out the zeros that older versions stored for a model that could not be asked to infill.
+
+    Args:
+        settings: those of the measurement. Versions that store which layouts were asked (``infilling.layouts``) store
+            no such zeros, and may have asked a model that can infill left to right as well.
+    """
+    if any(name.endswith(".layouts") for name in settings):
+        return metrics
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 
 

@@ -22,7 +22,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import BenchmarkSize, TokenEstimate
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt
-from codecascade.generation.requests import Scorer
+from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
@@ -40,6 +40,7 @@ __all__ = [
     "Need",
     "Program",
     "Prompt",
+    "ReferenceTokens",
     "SampleRow",
     "ScoredTexts",
     "Task",
@@ -62,6 +63,33 @@ def unchanged(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class ReferenceTokens:
+    """A prompt with the reference answer behind it, whose log-probability is measured.
+
+    Attributes:
+        ids: the tokens of both.
+        first: the index of the first token that has a character of the answer.
+        ends: the last token is none of the text, but ends the answer.
+    """
+
+    ids: tuple[int, ...]
+    first: int
+    ends: bool = False
+
+    @classmethod
+    def continued(cls, tokenizer: Tokenizer, prompt: str, answer: str) -> ReferenceTokens:
+        """A text and what comes after it, encoded together, as a model has read it in training."""
+        before, ids = tokenizer.encode(prompt), tokenizer.encode(prompt + answer)
+        # A token that holds the border belongs to the answer.
+        same = next(
+            (index for index, (one, two) in enumerate(zip(before, ids, strict=False)) if one != two),
+            min(len(before), len(ids)),
+        )
+        begin = tokenizer.bos() or [start_id(tokenizer)]
+        return cls((*begin, *ids), len(begin) + same)
+
+
+@dataclass(frozen=True)
 class Task:
     """One problem.
 
@@ -74,7 +102,8 @@ class Task:
         extract: makes a ``completion`` of what the model wrote. It must leave its own result unchanged, because given
             samples may have been extracted before.
         finish: called in place of ``extract``, with the finish reason, if that matters (a middle that did not end by
-            itself is cut after its line).
+            itself is cut after its line). Given samples are then kept as they are.
+        observe: from what the model wrote and the finish reason, fields that the row gets besides.
         programs: the programs that are run to judge a completion, usually one; None if nothing is run.
         judge: from the completion and the outcomes of ``programs`` in their order, the fields that the verdict adds
             to the row. None for the usual fields, in which ``passed`` means that every outcome passed.
@@ -83,6 +112,8 @@ class Task:
         aliases: names that other tools' samples files have for the task.
         facts: what a judge sees of the task besides the answer, if the benchmark's answers are judged.
         from_solution: makes a completion of a whole program, which EvalPlus' samples files have (``solution``).
+        reference: the prompt and the reference answer in tokens. A model whose probabilities are known gets the
+            fields ``reference_nats`` and ``reference_tokens``, and ``end_nats`` of the token that ends the answer.
     """
 
     task_id: str
@@ -92,17 +123,19 @@ class Task:
     test: str = ""
     extract: Callable[[str], str] = unchanged
     finish: Callable[[str, str], str] | None = None
+    observe: Callable[[str, str], SampleRow] | None = None
     programs: Callable[[str], Sequence[Program]] | None = None
     judge: Callable[[str, Sequence[Outcome]], SampleRow] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     facts: JudgedFacts = field(default_factory=JudgedFacts)
     from_solution: Callable[[str], str] = unchanged
+    reference: Callable[[Tokenizer], ReferenceTokens] | None = None
 
     def given(self, completion: str) -> str:
         """The completion of a samples file, extracted like an answer of the model.
 
-        The middle of an infilling is kept as it is, because it is not known whether it ended by itself.
+        A task with ``finish`` keeps it as it is, because it is not known whether it ended by itself.
         """
         return completion if self.finish is not None else self.extract(completion)
 
@@ -113,7 +146,12 @@ class Task:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What tasks may depend on of the model. The defaults are for given samples, whose model is not known."""
+    """What tasks may depend on of the model. The defaults are for given samples, whose model is not known.
+
+    Attributes:
+        left_to_right: whether some of the given samples say that they were asked without the suffix; None if none
+            says how it was asked, or a model is asked.
+    """
 
     name: str = "samples"
     context_length: int | None = None
@@ -122,6 +160,7 @@ class EvaluatedModel:
     count_tokens: Callable[[str], int] = lambda text: len(text) // 3
     tokenizer: Tokenizer | None = None
     scorer: Scorer | None = None
+    left_to_right: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +225,24 @@ class ReportedFigure:
 
 
 @dataclass(frozen=True)
+class UseFigure:
+    """A figure that tells whether a model is of use on the code of its corpus (``Benchmark.tells_use``).
+
+    Attributes:
+        unit: what is counted, in the plural (``lines``).
+        says: what the model does, with ``{}`` for the value ("fills in {} exactly").
+        sensitive: it finds smaller differences than a share of right answers, but says less to a reader. It decides
+            where the others find no difference.
+    """
+
+    metric: str
+    unit: str
+    says: str
+    higher_is_better: bool = True
+    sensitive: bool = False
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One benchmark. It has ``tasks`` that are asked, or it has ``score`` and measures texts itself.
 
@@ -206,12 +263,17 @@ class Benchmark:
         judging: what is judged of an answer that no test can check, and the local rule. What judges is a
             setting: the class of its settings is a
             :class:`~codecascade.evaluation.judges.settings.JudgeSettings`.
+        by_one_rule: metrics that are judged by the same rule in each infilling layout and left to right, so that a
+            model's figure can be compared with another model's best one. Their names in other layouts end in
+            ``_<layout>``.
         task_ids: a regular expression that its task ids in samples files match.
         settings: the class of its own settings. Related benchmarks may share one.
         size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
         columns: the figures that the report of a cascade shows, before those of the paper's tables (``rank`` below
             100) or after them. The lowest rank comes first. The figure of ``metric`` is shown in any case, last.
         examples: the report of a cascade may show some of its answers. It shows those of the lowest rank.
+        tells_use: the figures, on held-out code of the corpus, that answer whether a stage's model should be used.
+            The report of a cascade begins with the first of the lowest rank.
         kept_out: whether its texts are kept out of every corpus: ``fetched`` from the hub if need be; only if they
             are ``here``; or ``never``, because they are ordinary code whose files a corpus may contain.
         picture: how its figures ``<name>@<position>`` are drawn: as a ``curve`` over positions, or as ``cells`` of a
@@ -241,6 +303,7 @@ class Benchmark:
     drawn_once: bool = False
     limited: bool = False
     judging: Judging | None = None
+    by_one_rule: tuple[str, ...] = ()
     unasked_fail: bool = True
     greedy: bool = False
     chats: bool = False
@@ -249,6 +312,7 @@ class Benchmark:
     columns: tuple[ReportedFigure, ...] = ()
     rank: int = 100
     examples: bool = False
+    tells_use: tuple[UseFigure, ...] = ()
     kept_out: Literal["fetched", "here", "never"] = "here"
     picture: Literal["curve", "cells"] | None = None
     translation: str = ""

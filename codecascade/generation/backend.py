@@ -55,6 +55,9 @@ class TextPrompt:
     With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
     last one), rather than to generate nothing.
 
+    With ``editor_stops`` the completion ends where an editor's would, whose model does not see what is behind the
+    cursor.
+
     With ``repository`` parts of other files come before it, and it is cut to fit.
     """
 
@@ -63,6 +66,7 @@ class TextPrompt:
     heal: bool = True
     stop_after_text: bool = False
     beyond_context: bool = False
+    editor_stops: EditorStops | None = None
     repository: RepositoryContext | None = None
 
 

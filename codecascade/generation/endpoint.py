@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import InfillingPrompt, Prompt, TextCompletion, TextRequest
+from codecascade.generation.backend import ChatPrompt, Prompt, TextCompletion, TextRequest
 from codecascade.generation.bodies import CHARACTERS_PER_TOKEN, http_request, stops_after_text, trailing_space
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.openai_server import (
@@ -226,7 +226,7 @@ class Endpoint:
 
 def _cut_for_editors(prompt: Prompt, text: str) -> tuple[str, bool]:
     """The text up to where an editor wants it to end, which no server can be asked for; and whether it was cut."""
-    stops = prompt.editor_stops if isinstance(prompt, InfillingPrompt) else None
+    stops = None if isinstance(prompt, ChatPrompt) else prompt.editor_stops
     if stops is None:
         return text, False
     stopper = EditorStopper(stops)

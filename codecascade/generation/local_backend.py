@@ -103,7 +103,7 @@ def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParam
             heal=prompt.heal,
             stop_after_text=prompt.stop_after_text,
         )
-        return replace(made, beyond_context=prompt.beyond_context)
+        return replace(made, beyond_context=prompt.beyond_context, editor=prompt.editor_stops)
     return infilling_request(
         tokenizer,
         prompt.prefix,
@@ -124,7 +124,7 @@ def _encode_with_repository(
 ) -> Request:
     """As an editor's server makes it: cut to fit, behind the parts of other files."""
     if isinstance(prompt, TextPrompt):
-        return continuation_request(
+        made = continuation_request(
             tokenizer,
             repository.prompt(prompt.prompt),
             sampling,
@@ -133,6 +133,7 @@ def _encode_with_repository(
             stop_after_text=prompt.stop_after_text,
             heal=prompt.heal,
         )
+        return replace(made, editor=prompt.editor_stops)
     return editor_request(
         tokenizer,
         repository.prompt(prompt.prefix, prompt.suffix),

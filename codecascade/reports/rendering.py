@@ -23,7 +23,11 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        number=show_count, duration=show_seconds, counted=counted, cell=cell, published=published
+        number=show_count,
+        duration=show_seconds,
+        counted=counted,
+        cell=cell,
+        published=published,
     )
     return environment
 

@@ -3,12 +3,13 @@
 - New rows are means of trained rows. A row of small random numbers would have logits near 0, far above those of
   trained rows, so the model would give the new tokens most of the probability. With a mean of trained rows the old
   model's distribution changes by at most log(1 + new / old) (Hewitt 2021).
-- The rows of prefix, suffix and middle start from the mean of the model's own control tokens, because these too begin
-  parts of a structured input. Where there are too few of them (Llama 2 has two), the mean is of all rows.
-- Each of the three gets its own noise. Equal rows would have equal gradients at first, so the model would need
-  long to distinguish the tokens.
-- The row of the end of an infilling is a copy of the row of the end of a document, because both tokens mean the same.
-  So the model predicts it from the first step. It needs no noise.
+- The rows of the infilling tokens start as copies of the row of the end of a document. All four stand where one text
+  ends and another begins, and the model knows what that looks like. So before any training, SPM is left to right with
+  another text in front, and what the base can write it writes there too (docs/quickstart-study.md has the comparison
+  with the mean of the control tokens).
+- Prefix, suffix and middle each get a little noise of their own. Equal rows would have equal gradients at first, so
+  the model would need long to distinguish the tokens. The end of an infilling means what the end of a document does,
+  so its copy needs no noise: the model predicts it from the first step.
 - Rows that only pad the table to a multiple of 64 are the mean of all rows. No token has them.
 """
 
@@ -27,7 +28,6 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 NOISE = 0.05
 """As a part of the standard deviation of the table's values."""
-ENOUGH_CONTROL_TOKENS = 4
 _ROWS_AT_A_TIME = 1024
 
 
@@ -59,22 +59,22 @@ def new_row_values(
     """
     infilling = tokenizer.infilling
     new = set(new_ids)
-    openers = set() if infilling is None else {infilling.prefix, infilling.suffix, infilling.middle} & new
-    controls = sorted(tokenizer.special_ids - new)
+    openers, ends = set[int | None](), set[int]()
+    if infilling is not None:
+        openers, ends = {infilling.prefix, infilling.suffix, infilling.middle}, {infilling.end}
     generator = torch.Generator().manual_seed(seed)
     tables = {}
     for name in (TABLE,) if config.tie_word_embeddings else (TABLE, HEAD):
         mean, deviation = _moments(weights, name, config.vocab_size, new)
-        start = mean
-        if len(controls) >= ENOUGH_CONTROL_TOKENS:
-            start = torch.stack([_row(weights, name, row) for row in controls]).mean(0)
+        end = tokenizer.end_of_document_id
+        border = mean if end in new else _row(weights, name, end)
         rows = []
         for row in sorted(new):
             noise = torch.randn(len(mean), generator=generator) * deviation * NOISE
-            if infilling is not None and row == infilling.end:
-                rows.append(_row(weights, name, tokenizer.end_of_document_id))
+            if row in openers:
+                rows.append(border + noise)
             else:
-                rows.append(start + noise if row in openers else mean)
+                rows.append(border if row in ends else mean)
         tables[name] = torch.stack(rows)
     return NewRowValues(tuple(sorted(new)), tables)
 

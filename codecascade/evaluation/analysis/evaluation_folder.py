@@ -175,13 +175,14 @@ def _costs(cost: SampleRow, model: str, path: Path) -> SampleRow:
 
 
 def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Path) -> MeasuredBenchmark:
+    said = checked_benchmark(about, path, f"benchmarks.{name}")
     figures = without_unasked(
         {
             metric: _metric(value, path, f"{name}.{metric}")
             for metric, value in _object(metrics, path, name).items()
-        }
+        },
+        said.settings,
     )
-    said = checked_benchmark(about, path, f"benchmarks.{name}")
     return MeasuredBenchmark(
         name,
         name if said.title is None else said.title,

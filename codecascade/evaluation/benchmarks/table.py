@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings
 from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, mbpp_plus, multipl_e
+from codecascade.evaluation.benchmarks.heldout import heldout
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.benchmarks.language_modelling import validation
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         mbpp_plus,
         apps,
         multipl_e,
+        heldout,
         infilling,
         multilingual_infilling,
         docstrings,

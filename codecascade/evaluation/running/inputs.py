@@ -11,6 +11,7 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.data import data_origin
 from codecascade.evaluation.judges.answer_judge import AnswerJudge
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.driver import EvaluationProgress
 from codecascade.evaluation.running.work import layouts_in
 from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationContext
@@ -111,7 +112,8 @@ def _model(benchmark: Benchmark, inputs: Inputs) -> EvaluatedModel:
         )
     samples = inputs.samples.get(benchmark.name)
     if samples is not None and (layouts := layouts_in(samples)) is not None:
-        return EvaluatedModel(infilling_formats=layouts)
+        with_suffix = tuple(name for name in layouts if name != LEFT_TO_RIGHT)
+        return EvaluatedModel(infilling_formats=with_suffix, left_to_right=LEFT_TO_RIGHT in layouts)
     return EvaluatedModel()
 
 

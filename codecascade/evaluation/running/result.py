@@ -83,7 +83,8 @@ class BenchmarkResult:
             refuse_changes(before, made_with, path)
         try:
             content["metrics"] = without_unasked(
-                {key: Metric(**value) for key, value in content["metrics"].items()}
+                {key: Metric(**value) for key, value in content["metrics"].items()},
+                (content.get("about") or {}).get("settings") or {},
             )
             return cls(examples=answered_problems(folder, name), **content)
         except (AttributeError, KeyError, TypeError):

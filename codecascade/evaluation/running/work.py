@@ -121,6 +121,8 @@ class BenchmarkWork:
             if isinstance(task.prompt, InfillingPrompt) and task.prompt.editor_lines is None:
                 # Older versions had neither.
                 del prompt["editor_lines"], prompt["language"]
+            if isinstance(task.prompt, TextPrompt) and task.prompt.editor_stops is None:
+                del prompt["editor_stops"]
             if not isinstance(task.prompt, ChatPrompt) and task.prompt.repository is None:
                 # Nor this.
                 del prompt["repository"]
@@ -163,25 +165,13 @@ def _asked(task: Task, settings: CommonSettings) -> Task:
 
 
 def layouts_in(path: Path) -> tuple[str, ...] | None:
-    """The infilling layouts that a file's samples name in ``format``.
-
-    They are empty if the samples were asked left to right, and None if no sample names a layout.
-
-    Raises:
-        UserError: some samples were asked left to right and others with the suffix.
-    """
+    """The layouts that a file's samples name in ``format``; None if no sample names one."""
     named: dict[str, None] = {}
-    for location, row in read_records(path):
+    for _, row in read_records(path):
         layout = row.get("format")
         if layout in _LAYOUTS:
             named[layout] = None
-            if LEFT_TO_RIGHT in named and len(named) > 1:
-                raise UserError(
-                    "some samples saw the suffix and some did not, which are two tasks; score them from two files",
-                    file=location,
-                    key="format",
-                )
-    return tuple(name for name in named if name != LEFT_TO_RIGHT) if named else None
+    return tuple(named) or None
 
 
 def given_work(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -40,7 +39,7 @@ class ReportColumn:
         It is shown in place of the figure that the model does not have.
         """
         result = model.results.get(self.benchmark)
-        found = left_to_right(result.metrics, re.sub("_(psm|spm)$", "", self.metric)) if result else None
+        found = left_to_right(result.metrics, self.metric) if result else None
         return found if found is not None and found.is_measured else None
 
     def text(self, metric: Metric) -> str:
@@ -52,7 +51,9 @@ class ReportColumn:
     def asked_otherwise(self, model: ModelReport) -> bool:
         """Whether the model has no infilling tokens, so that it continued the prefix instead of filling in."""
         result = model.results.get(self.benchmark)
-        return result is not None and any(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
+        if result is None or self.metric.endswith(LEFT_TO_RIGHT):
+            return False
+        return bool(result.metrics) and all(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
 
     def not_run(self, model: ModelReport) -> bool:
         """Whether the benchmark was measured, but this figure of it is over no problems."""

@@ -1,50 +1,137 @@
-"""Chooses problems, with the answers of all models of a run, that show what changed."""
+"""Gaps of a benchmark with the answers of two models: a fair choice of what was gained, lost, and stayed the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 
-from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.result import AnsweredProblem
-from codecascade.reports.cascade.run_report import ModelReport
+import numpy as np
 
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow, TaskRow
+from codecascade.evaluation.analysis.gains import Gain, ModelGains
+from codecascade.evaluation.analysis.significance import are_zero_or_one
 
-def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """Problems that all models answered: two that only the last model solves, not the first; one that it does not."""
-    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
-    for benchmark in (each.name for each in ranked if each.examples):
-        measured = [model for model in models if benchmark in model.results]
-        if len(measured) < 2:
-            continue
-        by_task = [
-            {example.task_id: example for example in model.results[benchmark].examples} for model in measured
-        ]
-        shared = [task for task in by_task[-1] if all(task in answers for answers in by_task)]
-        gained = [task for task in shared if by_task[-1][task].correct and not by_task[0][task].correct]
-        missed = [task for task in shared if not by_task[-1][task].correct]
-        chosen = sorted(gained, key=lambda task: _effort(by_task[-1][task]), reverse=True)[:2] + missed[:1]
-        return [
-            {
-                "task_id": task,
-                "before": tail(by_task[-1][task].prompt, 14),
-                # Shown to the reader, although a base that can't infill did not see it.
-                "after": head(by_task[-1][task].suffix, 8),
-                "expected": by_task[-1][task].expected,
-                "answers": [
-                    {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
-                    for model, answers in zip(measured, by_task, strict=True)
-                ],
-            }
-            for task in chosen
-        ]
-    return []
+SHOWN = 6
+"""How many gaps are shown, at most."""
+KINDS = ("gained", "lost", "right in both", "wrong in both")
 
 
-def _effort(example: AnsweredProblem) -> int:
-    """How good an example is: longer lines are better, up to what fits a line of the page."""
-    length = len(example.expected.strip())
-    return length if length <= 70 else 0
+@dataclass(frozen=True)
+class ExampleGap:
+    """A gap and what two models wrote into it.
+
+    Attributes:
+        title: its file and line, if the benchmark tells them, else its id.
+        kind: one of :data:`KINDS`.
+        before, after: the text around the gap, of which the nearest lines.
+        answers: the name of each model, what it wrote, and whether that is right.
+    """
+
+    task_id: str
+    title: str
+    kind: str
+    before: str
+    after: str
+    expected: str
+    answers: tuple[tuple[str, str, bool], ...]
+
+
+@dataclass(frozen=True)
+class ExampleGaps:
+    """Gaps in the proportion of what became of all of them. ``counts`` has all, by kind."""
+
+    counts: Mapping[str, int]
+    gaps: tuple[ExampleGap, ...]
+
+    @property
+    def rule(self) -> str:
+        """How they were chosen, in a sentence."""
+        total = sum(self.counts.values())
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
+        return (
+            f"Of all {total:,} gaps ({counts}) {len(self.gaps)} are shown, of each kind its share, rounded. Which "
+            "ones is decided by a hash of the problem's name, not by what was written."
+        )
+
+
+def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> ExampleGaps | None:
+    """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong."""
+    if not (are_zero_or_one(gain.before) and are_zero_or_one(gain.after)):
+        return None
+    sides = []
+    for model, layout in zip(models, (gain.before_layout, gain.after_layout), strict=True):
+        evaluation = gains.evaluation(model)
+        if evaluation is None:
+            return None
+        sides.append((evaluation.benchmarks[gain.benchmark], layout))
+    by_kind = _by_kind(gain)
+    counts = {kind: len(problems) for kind, problems in by_kind.items()}
+    chosen = {
+        problem: kind
+        for (kind, problems), many in zip(
+            by_kind.items(), proportional(list(counts.values()), SHOWN), strict=True
+        )
+        for problem in sorted(problems, key=_draw)[:many]
+    }
+    first, second = (_answers(*side, chosen) for side in sides)
+    asked = {row["task_id"]: row for row in sides[1][0].asked() if row["task_id"] in chosen}
+    right = dict(zip(gain.problems, zip(gain.before == 1, gain.after == 1, strict=True), strict=True))
+    gaps = [
+        ExampleGap(
+            problem,
+            _title(asked[problem]),
+            kind,
+            tail(str(asked[problem].get("prompt", "")), 14),
+            head(str(asked[problem].get("suffix", "")), 8),
+            str(asked[problem].get("expected", "")),
+            tuple(
+                (model, str(answers[problem].get("completion", "")), bool(is_right))
+                for model, answers, is_right in zip(models, (first, second), right[problem], strict=True)
+            ),
+        )
+        for problem, kind in chosen.items()
+        if problem in asked and problem in first and problem in second
+    ]
+    return ExampleGaps(counts, tuple(gaps)) if gaps else None
+
+
+def proportional(counts: Sequence[int], total: int) -> list[int]:
+    """``total`` seats by the largest remainder; of fewer things than seats each has one."""
+    everything = sum(counts)
+    if everything <= total:
+        return list(counts)
+    exact = np.array(counts, np.float64) * total / everything
+    seats = np.floor(exact).astype(int)
+    order = sorted(range(len(counts)), key=lambda index: (seats[index] - exact[index], index))
+    for index in order[: total - int(seats.sum())]:
+        seats[index] += 1
+    return [int(seat) for seat in seats]
+
+
+def _by_kind(gain: Gain) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for problem, before, after in zip(gain.problems, gain.before, gain.after, strict=True):
+        alike = "right in both" if after else "wrong in both"
+        found[alike if before == after else "gained" if after else "lost"].append(problem)
+    return found
+
+
+def _title(task: TaskRow) -> str:
+    path, line = task.get("path"), task.get("line")
+    return str(task["task_id"]) if path is None else f"{path}, line {line}" if line is not None else str(path)
+
+
+def _draw(problem: str) -> bytes:
+    return blake2b(problem.encode(errors="surrogatepass"), digest_size=8).digest()
+
+
+def _answers(measured: MeasuredBenchmark, layout: str, chosen: Mapping[str, str]) -> dict[str, SampleRow]:
+    found: dict[str, SampleRow] = {}
+    for row in measured.rows():
+        if row["task_id"] in chosen and str(row.get("format", "")) == layout:
+            found.setdefault(row["task_id"], row)
+    return found
 
 
 def tail(text: str, lines: int) -> str:

@@ -14,21 +14,22 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from codecascade.evaluation.analysis.compare import compare
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import NOT_RUN, format_metric
-from codecascade.ground.errors import UserError
+from codecascade.evaluation.analysis.gains import ModelGains
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
+from codecascade.evaluation.notation import NOT_RUN
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.step_log import read_step_log
 from codecascade.reports import plots
+from codecascade.reports.cascade.advice import advice, other_examples
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
-from codecascade.reports.cascade.examples import chosen_examples, head, tail
+from codecascade.reports.cascade.headline import headlines
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.cascade.tree import tree
 from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render
 
 _INSTEAD = "left to right"
+_COLOURS = {"better": "green", "worse": "red", "": "default"}
 
 
 def write_report(report: RunReport, folder: Path) -> None:
@@ -36,22 +37,28 @@ def write_report(report: RunReport, folder: Path) -> None:
 
     A model's own report is linked if it exists: ``evaluations/<model>/report.html``.
     """
-    changes = ModelChanges(folder / "evaluations")
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
     pages = {name: page for name, page in own.items() if (folder / page).exists()}
-    view = {**_view(report, changes), "pages": pages}
+    view = {**_view(report, ModelGains(folder / "evaluations")), "pages": pages}
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
 
-def summary(report: RunReport) -> list[RenderableType]:
-    """What the terminal shows at the end of a run: a table of the figures, and one answer of the last model."""
-    models = report.models
+def summary(report: RunReport, folder: Path) -> list[RenderableType]:
+    """What the terminal shows at the end of a run: the figures, the headline, and whether to use the model.
+
+    The headline comes last, where a reader of a terminal looks first.
+
+    Args:
+        folder: the run's, with the evaluation of each model.
+    """
+    models, gains = report.models, ModelGains(folder / "evaluations")
     table = Table(
         "", *(model.name for model in models), title="below each figure its 95 % interval", box=None
     )
     table.title_justify = "left"
-    for column in table_columns(models):
+    columns = table_columns(models)
+    for column in columns:
         cells = []
         for model in models:
             metric = column.metric_of(model)
@@ -63,15 +70,17 @@ def summary(report: RunReport) -> list[RenderableType]:
                 cells.append(Text())
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
-    shared = chosen_examples(models)
-    if shared:
-        example = shared[0]
-        answer = example["answers"][-1]
-        right = "as in the original" if answer["correct"] else f"the original: {example['expected'].strip()}"
-        text = Text(f"\nfilled in by {answer['model'].name} ({right}):\n\n", style="bold")
-        text.append(tail(example["before"], 6), style="dim not bold")
-        text.append(answer["text"], style="green not bold")
-        text.append(head(example["after"], 4), style="dim not bold")
+    if found := headlines(columns, models, gains):
+        lines = Text(f"\n{found[0].between}, by paired tests:\n", style="bold")
+        for each in found:
+            lines.append(f"  {each.line}\n", style=f"{_COLOURS[each.verdict]} not bold")
+        shown.append(lines)
+    if (advised := advice(report, columns, gains)) is not None:
+        answer = f"Should I use it? {advised.answer}{advised.mark} "
+        text = Text(answer, style=f"bold {_COLOURS[advised.tone]}")
+        text.append(advised.reason, style="default not bold")
+        for sentence in advised.more:
+            text.append(f" {sentence}", style="default not bold")
         shown.append(text)
     return shown
 
@@ -82,9 +91,16 @@ def table_columns(models: Sequence[ModelReport]) -> list[ReportColumn]:
         column
         for column in all_columns()
         if any(column.metric_of(model) or column.left_to_right_of(model) for model in models)
-        # Columns by layout are left out if no model can infill.
-        and (any(column.metric_of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
+        # A column left to right is left out if its figures stand in the main column already.
+        and (not column.metric.endswith(LEFT_TO_RIGHT) or any(_infilled(column, model) for model in models))
     ]
+
+
+def _infilled(column: ReportColumn, model: ModelReport) -> bool:
+    """Whether the model was asked left to right and with the suffix."""
+    result = model.results.get(column.benchmark)
+    plain = column.metric.removesuffix(f"_{LEFT_TO_RIGHT}")
+    return result is not None and {plain, column.metric} <= result.metrics.keys()
 
 
 def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str:
@@ -96,77 +112,64 @@ def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str
     return ""
 
 
-class ModelChanges:
-    """Whether a figure differs between two models of a run.
+def change(first: ModelReport, second: ModelReport, column: ReportColumn, gains: ModelGains) -> str:
+    """Whether the second model is ``better`` or ``worse`` in a column; empty if neither is shown.
 
-    The paired test of their answers decides (:mod:`codecascade.evaluation.analysis.compare`). If the models were not
-    asked the same, intervals that do not overlap decide. A model that could not be asked (a base without infilling
-    tokens) has no verdict.
-
-    Args:
-        evaluations: the folder with the evaluation of each model.
+    The paired test against the best that the first model can do decides. If the two were not asked the same,
+    intervals that do not overlap decide.
     """
-
-    def __init__(self, evaluations: Path) -> None:
-        self._evaluations = evaluations
-        self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-
-    def between(self, first: ModelReport, second: ModelReport, column: ReportColumn) -> str:
-        """Whether the second model is ``better`` or ``worse`` in a column; empty if neither is shown."""
-        before, after = column.metric_of(first), column.metric_of(second)
-        if before is None or after is None:
-            return ""
-        names = first.name, second.name
-        if names not in self._verdicts:
-            self._verdicts[names] = self._compared(*names)
-        verdict = self._verdicts[names].get((column.benchmark, column.metric))
-        return interval_verdict(column, before, after) if verdict is None else verdict
-
-    def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
-        try:
-            found = compare(self._evaluations / first, self._evaluations / second)
-        except UserError:
-            # They have no benchmark in common that can be compared.
-            return {}
-        return {
-            (compared.name, difference.metric): difference.verdict
-            for compared in found.benchmarks
-            for difference in compared.differences
-        }
+    before, after = column.metric_of(first), column.metric_of(second)
+    if after is None:
+        return ""
+    gain = gains.between(
+        first.name, second.name, column.benchmark, column.metric, higher_is_better=column.higher_is_better
+    )
+    if gain is not None:
+        return gain.verdict
+    return "" if before is None else interval_verdict(column, before, after)
 
 
-def _view(report: RunReport, changes: ModelChanges) -> dict[str, Any]:
+def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
     models = report.models
     base = models[0]
     hues = {model.name: plots.hue(index) for index, model in enumerate(models)}
     columns = table_columns(models)
+    advised = advice(report, columns, gains)
     return {
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [(column, [_cell(column, base, model, changes) for model in models]) for column in columns],
+        "rows": [(column, [_cell(column, base, model, gains) for model in models]) for column in columns],
         "tree": tree(models, hues),
-        "headlines": _headlines(columns, models, changes),
+        "headlines": headlines(columns, models, gains),
+        "advice": advised,
         "interval_plots": [
-            plots.intervals(
-                column.title,
-                {model.name: metric for model in models if (metric := column.metric_of(model))},
-                hues,
-                percent=column.percent,
-            )
+            plots.intervals(title, shown, hues, percent=column.percent)
             for column in columns
-            if sum(column.metric_of(model) is not None for model in models) > 1
+            for title, shown in [_with_left_to_right(column, models)]
+            if len(shown) > 1
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
-        "examples": chosen_examples(models),
+        "examples": None if advised else other_examples(columns, models, gains),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
 
 
+def _with_left_to_right(column: ReportColumn, models: Sequence[ModelReport]) -> tuple[str, dict[str, Metric]]:
+    """A column's figures for a picture, with its title. It names the models that could not be asked to infill."""
+    shown = {
+        model.name: metric
+        for model in models
+        if (metric := column.metric_of(model) or column.left_to_right_of(model))
+    }
+    instead = [model.name for model in models if model.name in shown and not column.metric_of(model)]
+    return column.title + (f" ({', '.join(instead)}: {_INSTEAD})" if instead else ""), shown
+
+
 def _cell(
-    column: ReportColumn, base: ModelReport, model: ModelReport, changes: ModelChanges
+    column: ReportColumn, base: ModelReport, model: ModelReport, gains: ModelGains
 ) -> dict[str, Any] | None:
     metric, instead = column.metric_of(model), column.left_to_right_of(model)
     shown = metric or instead
@@ -179,36 +182,8 @@ def _cell(
         "interval": column.interval(shown),
         "n": shown.n,
         "note": _INSTEAD if metric is None else "",
-        "change": "" if model is base or metric is None else changes.between(base, model, column),
+        "change": "" if model is base or metric is None else change(base, model, column, gains),
     }
-
-
-def _headlines(
-    columns: Sequence[ReportColumn], models: Sequence[ModelReport], changes: ModelChanges
-) -> list[dict[str, str]]:
-    """The figures that differ between the base and the last stage by more than chance, improvements first.
-
-    Figures for which the base could not be asked are left out.
-    """
-    found = []
-    for column in columns:
-        if column.asked_otherwise(models[0]):
-            continue
-        measured = [(model, metric) for model in models if (metric := column.metric_of(model))]
-        if len(measured) < 2:
-            continue
-        (first, before), (last, after) = measured[0], measured[-1]
-        if direction := changes.between(first, last, column):
-            found.append(
-                {
-                    "title": column.title,
-                    "before": format_metric(before, column.metric, with_unit=True),
-                    "after": format_metric(after, column.metric, with_unit=True),
-                    "between": f"{first.name} → {last.name}",
-                    "direction": direction,
-                }
-            )
-    return sorted(found, key=lambda headline: headline["direction"] == "worse")
 
 
 def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:

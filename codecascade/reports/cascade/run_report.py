@@ -50,6 +50,7 @@ class RunReport:
         notes: sentences about the whole run.
         versions: versions of the tools, and facts of the machine (``{"torch": ..., "processor": ...}``).
         command: the command that made the run.
+        code: what a reader calls the code of the corpus ("your code").
     """
 
     name: str
@@ -59,3 +60,4 @@ class RunReport:
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
+    code: str = "the corpus"

@@ -15,7 +15,9 @@ from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
+from codecascade.evaluation.scores import metrics_of
 from codecascade.ground.errors import UserError
 from codecascade.reports.comparison import remarks_on, write_comparison
 from codecascade.reports.evaluation.report import write_evaluation_report
@@ -240,6 +242,71 @@ def test_another_layout_is_another_task(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match=r"other layouts \(left_to_right; psm\)"):
         compare(evaluation("a", "left_to_right"), evaluation("b", "psm"))
+
+
+def test_layouts_that_both_were_asked_in_are_compared(tmp_path: Path) -> None:
+    """A base without infilling tokens and a stage that was asked left to right as well."""
+
+    def evaluation(name: str, **right: range) -> Path:
+        rows = [
+            sample(f"L{n}", n in numbers, format=layout, exact_match=n in numbers, ended=True)
+            for layout, numbers in right.items()
+            for n in range(30)
+        ]
+        figures = metrics_of(BENCHMARKS["infilling_single_line"].scores(rows))
+        settings = {"infilling.layouts": list(right), "infilling.first_line": True}
+        return write_evaluation(
+            tmp_path / name,
+            {"infilling_single_line": rows},
+            metrics={"infilling_single_line": figures},
+            about={"infilling_single_line": {"settings": settings, "metric": "exact_match"}},
+        )
+
+    base = evaluation("a", left_to_right=range(20))
+    stage = evaluation("b", spm=range(25), left_to_right=range(8))
+    (found,) = compare(base, stage).benchmarks
+    assert found.problems == 30 and [each.name for each in found.lost] == [
+        f"L{n} left_to_right" for n in range(8, 20)
+    ]
+    assert {(each.metric, each.against): each.verdict for each in found.differences} == {
+        ("exact_match_left_to_right", ""): "worse",
+        ("pass@1_left_to_right", ""): "worse",
+        # By one rule, so that filling in is compared with what the base writes.
+        ("exact_match", "left_to_right"): "",
+        ("pass@1", "left_to_right"): "",
+    }
+    assert [each.second for each in found.lost] == list(range(38, 50)), "its place among all samples"
+
+
+def test_filling_in_is_compared_with_continuing_where_one_rule_judges_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluation(name: str, layout: str, right: range, *, first_line: bool = True) -> Path:
+        rows = [
+            sample(f"L{n}", n in right, format=layout, exact_match=n in right, ended=True) for n in range(30)
+        ]
+        figures = metrics_of(BENCHMARKS["infilling_single_line"].scores(rows))
+        about = {"settings": {"infilling.first_line": first_line}, "metric": "exact_match"}
+        return write_evaluation(
+            tmp_path / name,
+            {"infilling_single_line": rows},
+            metrics={"infilling_single_line": figures},
+            about={"infilling_single_line": about},
+        )
+
+    base, stage = evaluation("a", "left_to_right", range(8)), evaluation("b", "spm", range(2, 25))
+    (found,) = compare(base, stage).benchmarks
+    assert found.problems == 30 and {each.verdict for each in found.differences} == {"better"}
+    assert [each.metric for each in found.differences] == ["exact_match", "pass@1"]
+    assert [each.name for each in found.lost] == ["L0 spm", "L1 spm"]
+    assert [each.first for each in found.gained] == list(range(8, 25))
+    with pytest.raises(SystemExit) as end:
+        main(["compare", str(base), str(stage)])
+    assert not end.value.code
+    assert "exact match, against" in capsys.readouterr().out
+    other = evaluation("c", "spm", range(2, 25), first_line=False)
+    with pytest.raises(UserError, match="measured by other settings"):
+        compare(base, other)
 
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from quantised_models import KINDS, needs_kernels, quantised_model
 from torch import Tensor
 
-from codecascade.generation.engine.weights import cuda, held, timing
+from codecascade.generation.engine.weights import cuda, held, packed, timing
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.engine.weights.kernels import quantise
 from codecascade.ground.errors import UserError
@@ -29,6 +29,38 @@ def test_copies_are_kept_only_if_there_is_memory_and_something_is_gained(
         about = hold_weights(copy.deepcopy(model), "int8")
         assert (about.copy_bytes > 0, about.few_rows) == (copies, most)
         assert ("copies" in str(about)) == copies and f"more than {most} rows" in str(about)
+
+
+def test_plain_weights_are_kept_in_fp32_where_few_rows_are_faster_so(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not packed.can_pack(torch.device("cpu"), torch.float32):
+        pytest.skip("this machine's PyTorch has no kernels for packed weights")
+    model = quantised_model(tokenizer, tied=True)
+    linear = sum(
+        module.weight.nbytes
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and name != "lm_head"
+    )
+    tokens = torch.arange(3)[None]
+    with torch.inference_mode():
+        expected = model.logits(model(tokens))
+    monkeypatch.setattr(packed, "most_rows", lambda *_: 3)
+    monkeypatch.setattr(packed, "_rows_for_plain", {})
+    # a small model stays in the processor's caches
+    assert hold_weights(copy.deepcopy(model), "fp32").copy_bytes == 0
+    monkeypatch.setattr(packed, "SAMPLE_BYTES", 1)
+    for free, kept in ((0, False), (1 << 40, True)):
+        monkeypatch.setattr(held, "free_memory", lambda free=free: free)
+        twice = copy.deepcopy(model)
+        about = hold_weights(twice, "fp32")
+        # The head's plain weight is the embedding, which is there.
+        assert about.copy_bytes == (linear if kept else 0)
+        assert ("copies for few rows" in str(about)) == kept
+        with torch.inference_mode():
+            torch.testing.assert_close(twice.logits(twice(tokens)), expected, rtol=1e-4, atol=1e-4)
+    half = copy.deepcopy(model).bfloat16()
+    assert packed.rows_for_plain(half) == 0
 
 
 def test_the_timing_says_up_to_which_rows_few_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:

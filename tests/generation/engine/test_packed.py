@@ -32,3 +32,24 @@ def test_products_are_those_of_the_plain_weight(dtype: torch.dtype, bias: bool) 
             x = torch.randn(shape, dtype=dtype)
             expected = functional.linear(x, weight, added)
             torch.testing.assert_close(layer(x), expected, rtol=tolerance, atol=tolerance * 10)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_few_rows_from_the_plain_weight_are_the_same_products(bias: bool) -> None:
+    if not can_pack(torch.device("cpu"), torch.float32):
+        pytest.skip("this machine's PyTorch has no kernels for packed weights")
+    torch.manual_seed(0)
+    weight, added = torch.randn(48, 32), torch.randn(48) if bias else None
+    layers = PackedLinear(weight, added), PackedLinear(weight, added, plain_rows=3)
+    assert layers[0].plain is None
+    with torch.inference_mode():
+        for rows in (1, 3, 4, 40):
+            x, other = torch.randn(1, rows, 32), torch.randn(1, rows, 48)
+            torch.testing.assert_close(layers[1](x), layers[0](x), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(layers[1].silu(x), layers[0].silu(x), rtol=1e-5, atol=1e-5)
+            for name in ("plus", "times"):
+                found, expected = (getattr(layer, name)(x, other) for layer in layers)
+                torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        # what is packed is not read for few rows
+        layers[1].weight = None
+        assert layers[1](torch.ones(3, 32)).shape == (3, 48)

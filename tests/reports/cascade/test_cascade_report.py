@@ -8,16 +8,18 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from cascade_runs import lines, model
 from evaluations import Page, write_evaluation
 from rich.console import Console
 
+from codecascade.evaluation.analysis.gains import ModelGains
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
 from codecascade.evaluation.running.result import AnsweredProblem, BenchmarkResult
 from codecascade.reports.cascade.columns import all_columns
 from codecascade.reports.cascade.report import (
-    ModelChanges,
+    change,
     interval_verdict,
     summary,
     table_columns,
@@ -79,15 +81,39 @@ def report(tmp_path: Path) -> RunReport:
     )
 
 
-def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None:
-    console = Console(width=160, record=True, file=StringIO())
-    for part in summary(report):
+def printed(report: RunReport, folder: Path) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    for part in summary(report, folder):
         console.print(part)
-    text = console.export_text()
-    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    return console.export_text()
+
+
+def test_a_terminal_shows_the_figures(report: RunReport, tmp_path: Path) -> None:
+    text = printed(report, tmp_path)
+    (line,) = [line for line in text.splitlines() if "Held-out gaps filled, %" in line]
     assert line.split()[-3:] == ["0.0", "40.0", "41.0"] and "31.9–50.8" in text
-    assert "filled in by python (as in the original)" in text and HOSTILE in text
-    assert "return x" in text, "what follows the gap, though the base never saw it"
+
+
+@pytest.mark.parametrize(
+    ("right", "said", "answer"),
+    [
+        (range(5, 50), "better", "Yes"),
+        (range(3), "worse", "No"),
+        (range(1, 16), "no difference found", "Not shown"),
+    ],
+)
+def test_a_terminal_ends_with_the_headline_and_the_answer(
+    tmp_path: Path, right: range, said: str, answer: str
+) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(15)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": right})})
+    text = printed(RunReport("tiny", "small-base", (base, stage), code="your code"), tmp_path)
+    assert "base → code, by paired tests:" in text
+    (line,) = [
+        line for line in text.splitlines() if "Held-out gaps filled: 25.0 % (left to right) →" in line
+    ]
+    assert line.rstrip().endswith(said)
+    assert f"Should I use it? {answer}" in text and text.index(said) < text.index("Should I use it?")
 
 
 def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
@@ -115,7 +141,6 @@ def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
     page = Page((tmp_path / "report.html").read_text())
     assert page.open == []
     assert "script" not in page.seen
-    assert HOSTILE in page.text
     assert "a <base>" in page.text
     for fact in (
         "40.0",
@@ -138,7 +163,7 @@ def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
     lines = text.splitlines()
     (head,) = [line for line in lines if line.startswith("| | base")]
     assert head == "| | base | [code](evaluations/code/report.html) | python |"
-    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, %")]
+    (filled,) = [line for line in lines if line.startswith("| Held-out gaps filled, %")]
     assert "**40.0** (30.9–49.8)" in filled.split("|")[3]
     (loss,) = [line for line in lines if line.startswith("| Validation loss |")]
     assert "**1.500** (1.400–1.600)" in loss.split("|")[3]
@@ -173,13 +198,13 @@ def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Pat
     exact = next(column for column in all_columns() if column.metric == "exact_match")
     losses("base", 1.0)
     losses("python", 0.99)
-    changes = ModelChanges(tmp_path / "evaluations")
-    assert changes.between(base, python, loss) == "better"
+    gains = ModelGains(tmp_path / "evaluations")
+    assert change(base, python, loss, gains) == "better"
     # No folder of its own: by the intervals.
-    assert changes.between(base, code, loss) == "better"
+    assert change(base, code, loss, gains) == "better"
     # Not compared: by the intervals.
-    assert changes.between(base, python, exact) == "better"
-    assert ModelChanges(tmp_path / "nowhere").between(base, python, loss) == ""
+    assert change(base, python, exact, gains) == "better"
+    assert change(base, python, loss, ModelGains(tmp_path / "nowhere")) == ""
 
 
 @pytest.fixture
@@ -200,32 +225,34 @@ def cannot_infill(report: RunReport) -> RunReport:
 def test_a_base_that_can_not_be_asked_is_not_called_0(cannot_infill: RunReport, tmp_path: Path) -> None:
     write_report(cannot_infill, tmp_path)
     lines = (tmp_path / "report.md").read_text().splitlines()
-    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, % |")]
+    (filled,) = [line for line in lines if line.startswith("| Held-out gaps filled, % |")]
     assert [part.strip() for part in filled.split("|")[2:4]] == [
         "25.0 (17.5–34.3) left to right",
-        # Not bold: not better than a base that could not be asked.
+        # Not bold: without the answers there is no paired test.
         "40.0 (30.9–49.8)",
     ]
-    (psm,) = [line for line in lines if line.startswith("| Held-out lines filled, PSM, % |")]
-    assert psm.split("|")[2].strip() == "25.0 (17.5–34.3) left to right"
+    (psm,) = [line for line in lines if line.startswith("| Held-out gaps filled, PSM, % |")]
+    assert psm.split("|")[2].strip() == "–"
     assert not any(line.startswith("| Fillings that end") for line in lines)
     page = Page((tmp_path / "report.html").read_text())
-    assert "0.0 %" not in page.text and "Held-out lines filledbase" not in page.text
-    console = Console(width=160, record=True, file=StringIO())
-    for part in summary(cannot_infill):
-        console.print(part)
-    text = console.export_text()
-    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert "0.0 %" not in page.text and "Held-out gaps filledbase" not in page.text
+    (line,) = [
+        line for line in printed(cannot_infill, tmp_path).splitlines() if "Held-out gaps filled, %" in line
+    ]
     assert line.split()[-5:] == ["left", "to", "right", "40.0", "40.0"]
 
 
-def test_the_losses_still_make_headlines(cannot_infill: RunReport, tmp_path: Path) -> None:
-    models = list(cannot_infill.models)
-    better = {"validation": BenchmarkResult("validation", {"loss": Metric(1.0, 0.9, 1.1, 50)})}
-    models[-1] = replace(models[-1], results={**models[-1].results, **better})
-    write_report(replace(cannot_infill, models=tuple(models)), tmp_path)
-    text = Page((tmp_path / "report.html").read_text()).text
-    assert "2.000 → 1.000" in " ".join(text.split())
+def test_filling_in_is_marked_against_what_the_base_writes_left_to_right(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(15)})})
+    stage = model(
+        tmp_path, "code", {"infilling_heldout": lines({"spm": range(40), "left_to_right": range(9)})}
+    )
+    write_report(RunReport("tiny", "b", (base, stage)), tmp_path)
+    rows = (tmp_path / "report.md").read_text().splitlines()
+    (filled,) = [row for row in rows if row.startswith("| Held-out gaps filled, % |")]
+    assert "left to right" in filled.split("|")[2] and filled.split("|")[3].strip().startswith("**66.7**")
+    (kept,) = [row for row in rows if row.startswith("| Held-out gaps filled, left to right, % |")]
+    assert kept.split("|")[3].strip().endswith("↓"), "what the base could do better is told as well"
 
 
 def test_the_papers_figures_have_columns() -> None:

@@ -23,6 +23,7 @@ from codecascade.evaluation.task import (
     SampleRow,
     Task,
     TextPrompt,
+    unchanged,
 )
 from codecascade.generation.editing.stops import EditorLines
 from codecascade.ground.errors import UserError
@@ -42,44 +43,67 @@ def infilling_tasks(
     """Each problem in each layout that is asked. The layout of the main figures comes first.
 
     Args:
-        lines: what an editor would ask for. ``single``: every middle is one line, so a middle that does not end by
-            itself can be cut after its first line.
+        lines: what an editor would ask for. ``single``: every middle is one line, so of an answer the first line
+            counts (:func:`first_line_of`), in each layout and left to right.
     """
     settings = context.own(InfillingTaskSettings)
     whole_lines = lines == "single"
+    by_line = whole_lines and settings.first_line
     formats = asked_layouts(context)
+    suffixes = asked_suffixes([problem.suffix for problem in problems], settings)
     return [
         Task(
             problem.task_id,
-            _prompt(problem, layout, settings, lines),
+            _prompt(problem.prefix, suffix, layout, settings, lines),
             settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
-            finish=partial(finished_middle, layout=layout, whole_lines=whole_lines),
+            extract=partial(first_line_of, middle=problem.middle) if by_line else unchanged,
+            finish=None if by_line else partial(finished_middle, layout=layout, whole_lines=whole_lines),
+            observe=partial(_to_its_end, problem.middle) if layout != LEFT_TO_RIGHT else None,
             programs=partial(_programs, problem) if problem.test else None,
             judge=partial(_judge, problem.middle),
             fields={"format": layout},
             from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
         )
         for layout in formats
-        for problem in problems
+        for problem, suffix in zip(problems, suffixes, strict=True)
     ]
 
 
+def asked_suffixes(suffixes: Sequence[str], settings: InfillingTaskSettings) -> Sequence[str]:
+    """The suffix that each problem is asked with: its own, or that of the problem half the list away.
+
+    Neighbours are often lines of one function, whose suffixes are nearly the same.
+    """
+    if settings.suffix == "own":
+        return suffixes
+    half = len(suffixes) // 2
+    return [*suffixes[half:], *suffixes[:half]]
+
+
 def asked_layouts(context: EvaluationContext) -> list[str]:
-    """The layouts that the model knows, the one of the settings first; or only left to right."""
-    wanted = context.own(InfillingTaskSettings).format
-    if wanted == LEFT_TO_RIGHT or not context.model.infilling_formats:
+    """The layouts to ask in, that of the main figures first. A model without infilling tokens is asked left to right.
+
+    A layout of the settings is asked if the model knows it; if it knows none of them, all that it knows are. Given
+    samples are of the layouts that their file names.
+    """
+    wanted = context.own(InfillingTaskSettings).asked
+    known, given = context.model.infilling_formats, context.model.left_to_right
+    if not known or wanted == (LEFT_TO_RIGHT,):
         return [LEFT_TO_RIGHT]
-    return sorted(context.model.infilling_formats, key=lambda layout: layout != wanted)
+    found = [layout for layout in wanted if layout in known]
+    if given is not None or not found:
+        found = sorted(known, key=lambda layout: layout != wanted[0])
+    return [*found, *[LEFT_TO_RIGHT] * (LEFT_TO_RIGHT in wanted if given is None else given)]
 
 
 def _prompt(
-    problem: InfillingProblem, layout: str, settings: InfillingTaskSettings, lines: EditorLines
+    prefix: str, suffix: str, layout: str, settings: InfillingTaskSettings, lines: EditorLines
 ) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return next_line_prompt(problem.prefix)
-    return infilling_prompt(problem.prefix, problem.suffix, layout, settings, lines, "python")
+        return next_line_prompt(prefix)
+    return infilling_prompt(prefix, suffix, layout, settings, lines, "python")
 
 
 def infilling_prompt(
@@ -120,8 +144,23 @@ def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> SampleRow
     return {"exact_match": middle.rstrip() == expected.rstrip()}
 
 
+def first_line_of(text: str, *, middle: str) -> str:
+    """What counts of an answer to a masked line: its first line, whatever the layout was and however it ended.
+
+    So a model that sees the suffix and one that continues the prefix are judged alike: what the second writes ends
+    with its line break. The line break is the problem's, which has one behind the line or has none.
+    """
+    line, _, _ = text.partition("\n")
+    return line + "\n" if text and middle.endswith("\n") else line
+
+
+def _to_its_end(expected: str, text: str, finish_reason: str) -> SampleRow:
+    """Whether all that was written is right, and the model ended it."""
+    return {"exact_to_end": finish_reason != "length" and text.rstrip() == expected.rstrip()}
+
+
 def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: bool = True) -> str:
-    """The text that goes between prefix and suffix.
+    """The text that goes between prefix and suffix, where more than the first line counts.
 
     Left to right, the line break was the stop string and is added again. A middle of one line that reached the limit
     of tokens is cut after its first line.
@@ -137,31 +176,47 @@ def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: 
 # ---- scores ---------------------------------------------------------------------------------------------------
 
 
+_FIELDS = {
+    "exact_match": "exact_match",
+    "pass@1": "passed",
+    "ended": "ended",
+    "exact_match_to_end": "exact_to_end",
+}
+_OF_THE_FIRST = ("ended", "exact_match_to_end")
+
+
 def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
-    """``exact_match``, ``pass@1`` and ``ended`` of the first layout; ``exact_match_<layout>`` and so on of the
-    others.
+    """``exact_match`` and ``pass@1`` of the first layout; ``exact_match_<layout>`` and so on of the others.
+
+    Of the first layout also ``ended`` (the model ended its answer) and ``exact_match_to_end`` (and all that it wrote
+    is right, not the first line alone). The first layout is never left to right.
     """
     layouts: dict[str, dict[str, ProblemValues]] = {}
     for row in rows:
-        of_layout = layouts.setdefault(row["format"], {"exact_match": {}, "pass@1": {}, "ended": {}})
-        for name, value in zip(
-            of_layout, (row["exact_match"], row.get("passed"), row.get("ended")), strict=True
-        ):
+        of_layout = layouts.setdefault(row["format"], {name: {} for name in _FIELDS})
+        for name, value in ((name, row.get(field)) for name, field in _FIELDS.items()):
             if value is not None:
                 of_layout[name].setdefault(problem_key(row), []).append(value)
     found: dict[str, Scores] = {}
+    main = main_layout(layouts)
     for layout, answers in layouts.items():
-        first = layout == next(iter(layouts)) and layout != LEFT_TO_RIGHT
+        first = layout == main
         for name, values in answers.items():
-            if name == "ended" and not (first and values):
+            if name in _OF_THE_FIRST and not (first and values):
                 continue
             found[name if first else f"{name}_{layout}"] = mean_scores(values)
     return found
 
 
+def main_layout(layouts: Iterable[str]) -> str | None:
+    """The layout of the main figures: the first in which the suffix was seen; None if it was in none."""
+    return next((layout for layout in layouts if layout != LEFT_TO_RIGHT), None)
+
+
 def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """Which layout the figures are of, and how it was asked."""
-    layout, settings = rows[0]["format"], context.own(InfillingTaskSettings)
+    settings = context.own(InfillingTaskSettings)
+    layout = main_layout(dict.fromkeys(row["format"] for row in rows)) or LEFT_TO_RIGHT
     if layout == LEFT_TO_RIGHT and settings.format == LEFT_TO_RIGHT:
         return [
             "The model was asked to continue the prefix by one line, the suffix unseen (infilling.format)."
@@ -174,6 +229,10 @@ def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> li
     notes = []
     if layout != "psm":
         notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
+    if settings.suffix != "own":
+        notes.append("Each problem was asked with the suffix of another one (infilling.suffix).")
+    if not settings.first_line:
+        notes.append("What the model ended by itself is judged as a whole (infilling.first_line).")
     if not settings.heal:
         notes.append("SPM is without token healing.")
     if settings.editor_stops:

@@ -2,15 +2,15 @@
 
 ``infilling_single_line``, ``infilling_multi_line``, ``infilling_random_span`` and ``infilling_random_span_light``
 mask a line, several lines or any span of HumanEval's solutions (Bavarian et al. 2022; paper, Table 14). HumanEval's
-tests score them. ``infilling_heldout`` masks a line of functions in held-out documents of the corpus. If a function
-has doctests that pass with the original line, they are run too.
+tests score them.
 
 ``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
 the settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
 ``exact_match_spm`` (or ``_psm``) are of the other layout. SPM has token healing, unless the settings say otherwise.
 
-A model without infilling tokens can't be asked and has none of these figures. It has ``exact_match_left_to_right``
-and ``pass@1_left_to_right``, of the line that it writes after the prefix.
+``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the line that a model writes after the prefix. A
+model without infilling tokens has these alone; another one is asked if ``infilling.layouts`` says so. Of an answer to
+a masked line the first line counts in all of them, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from codecascade.evaluation.benchmarks.infilling.gaps import (
     infilling_tasks,
 )
 from codecascade.evaluation.benchmarks.infilling.problems import (
-    heldout_problems,
     published_problems,
     single_line_problems,
 )
@@ -39,6 +38,7 @@ from codecascade.evaluation.benchmarks.infilling.settings import (
     InfillingTaskSettings,
 )
 from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.evaluation.task import (
@@ -60,18 +60,6 @@ def single_line_tasks(context: EvaluationContext) -> list[Task]:
     return infilling_tasks(chosen_problems(problems, context), context)
 
 
-def heldout_tasks(context: EvaluationContext) -> list[Task]:
-    """Problems made from held-out documents of the corpus."""
-    name = "infilling_heldout"
-    problems = heldout_problems(
-        context.needs_corpus(name),
-        context.needs_sandbox(name),
-        context.own(InfillingTaskSettings),
-        context.seed,
-    )
-    return infilling_tasks(problems, context)
-
-
 def _published(kind: str) -> BenchmarkData:
     return BenchmarkData(
         files=(f"HumanEval-{kind}.jsonl*",),
@@ -90,9 +78,9 @@ def _published_tasks(kind: str, name: str, data: BenchmarkData, context: Evaluat
 def _benchmark(
     name: str,
     title: str,
-    data: BenchmarkData | None,
+    data: BenchmarkData,
     tasks: Callable[[EvaluationContext], list[Task]],
-    *needs: str,
+    *,
     metric: str = "pass@1",
     task_ids: str = "",
     size: Callable[[CommonSettings], BenchmarkSize],
@@ -100,13 +88,14 @@ def _benchmark(
     rank: int = 100,
     examples: bool = False,
     paper_protocol: BenchmarkProtocol | None = None,
+    by_one_rule: tuple[str, ...] = (),
 ) -> Benchmark:
     return Benchmark(
         name,
         title,
         metric,
         data,
-        frozenset({"sandbox", *needs}),
+        frozenset({"sandbox"}),
         tasks=tasks,
         scores=infilling_scores,
         notes=infilling_notes,
@@ -116,26 +105,29 @@ def _benchmark(
         rank=rank,
         examples=examples,
         paper_protocol=paper_protocol,
+        by_one_rule=by_one_rule,
         greedy=True,
         task_ids=task_ids,
     )
 
 
 def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
-    """A metric of the main layout, and of each layout by name."""
+    """A metric of the main layout, of each layout by name, and left to right."""
     yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
         yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+    yield ReportedFigure(f"{metric}_{LEFT_TO_RIGHT}", f"{title}, left to right")
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
     """A line is estimated to have a quarter of the tokens that it may have."""
     own = settings.own(InfillingTaskSettings)
-    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, len(own.asked))
 
 
 def _of_spans(problems: int, settings: CommonSettings) -> BenchmarkSize:
-    return BenchmarkSize(min(problems, settings.own(InfillingTaskSettings).problems or problems), 250, 80, 2)
+    own = settings.own(InfillingTaskSettings)
+    return BenchmarkSize(min(problems, own.problems or problems), 250, 80, len(own.asked))
 
 
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
@@ -164,22 +156,6 @@ _PUBLISHED = {
 }
 BENCHMARKS = (
     _benchmark(
-        "infilling_heldout",
-        "Held-out functions: infilling",
-        None,
-        heldout_tasks,
-        "corpus",
-        metric="exact_match",
-        size=partial(_of_lines, 500),
-        columns=(
-            *_filled("exact_match", "Held-out lines filled"),
-            ReportedFigure("pass@1", "Held-out lines, doctests pass"),
-            ReportedFigure("ended", "Fillings that end by themselves"),
-        ),
-        rank=10,
-        examples=True,
-    ),
-    _benchmark(
         "infilling_single_line",
         "HumanEval: single-line infilling",
         SINGLE_LINE,
@@ -193,6 +169,7 @@ BENCHMARKS = (
         ),
         rank=20,
         paper_protocol=STATED_OF_LINES,
+        by_one_rule=("exact_match", "pass@1"),
         examples=True,
     ),
     *(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.statements import (
     TEN_SECONDS,
     benchmark_protocol,
     compared_elsewhere,
+    our_choice,
     paper_value,
     token_limit,
 )
@@ -21,7 +23,7 @@ class InfillingTaskSettings(BenchmarkSettings):
 
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops"}
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts", "suffix"}
     )
 
     problems: PositiveInt | None = Field(
@@ -32,6 +34,21 @@ class InfillingTaskSettings(BenchmarkSettings):
         description="the layout that exact_match and pass@1 are of, where the model's family knows it; "
         "left_to_right: ask for the next line only, the suffix unseen",
     )
+    layouts: tuple[Literal["psm", "spm", "left_to_right"], ...] = Field(
+        ("psm", "spm"),
+        description="the other layouts that each problem is asked in, where the model's family knows them; with "
+        "left_to_right also the next line, the suffix unseen",
+    )
+    first_line: bool = Field(
+        True,
+        description="of an answer to a masked line the first line counts, as it does left to right; false: all that "
+        "was written until the model ended it",
+    )
+    suffix: Literal["own", "shuffled"] = Field(
+        "own",
+        description="shuffled: each problem is asked with the suffix of another one, which does worse if the suffix "
+        "is used",
+    )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     editor_stops: bool = Field(
         False,
@@ -41,33 +58,42 @@ class InfillingTaskSettings(BenchmarkSettings):
     span_max_new_tokens: PositiveInt = Field(
         512, description="tokens per middle of several lines, or of any span, at most"
     )
-    min_characters: PositiveInt = Field(150, description="shortest held-out function, in characters")
-    max_characters: PositiveInt = Field(700, description="longest held-out function, in characters")
 
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> Self:
-        if self.min_characters > self.max_characters:
-            raise ValueError("min_characters must not exceed max_characters")
-        return self
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The layouts that are wanted of a model that knows them all; the layout of the main figures is first."""
+        if self.format == LEFT_TO_RIGHT:
+            return (LEFT_TO_RIGHT,)
+        return tuple(dict.fromkeys((self.format, *self.layouts)))
 
 
 _OTHERS = compared_elsewhere("is another infilling benchmark's")
 _SHARED = {
     "problems": compared_elsewhere("the number of problems is compared"),
     "format": compared_elsewhere("a column is of one layout, by its full name"),
+    "layouts": compared_elsewhere("a column is of one layout, by its full name"),
+    "first_line": compared_elsewhere("is of the benchmark of lines"),
+    "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
     ),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
-    "min_characters": _OTHERS,
-    "max_characters": _OTHERS,
 }
 STATED_OF_LINES = benchmark_protocol(
     InfillingTaskSettings,
-    {**_SHARED, "max_new_tokens": token_limit("a middle")},
-    asking=("a line that does not end by itself is cut after it",),
+    {
+        **_SHARED,
+        "max_new_tokens": token_limit("a middle"),
+        "first_line": our_choice(
+            lambda first: (
+                "of an answer its first line counts"
+                if first
+                else "an answer that the model did not end is cut after its first line"
+            )
+        ),
+    },
     silent=(TEN_SECONDS,),
 )
 STATED_OF_SPANS = benchmark_protocol(

@@ -20,7 +20,14 @@ from codecascade.evaluation.rates import ratio_scores
 from codecascade.evaluation.scores import Scores, metrics_of
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.subsets import subset
-from codecascade.evaluation.task import Benchmark, EvaluationContext, ReportedFigure, SampleRow, ScoredTexts
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    ReportedFigure,
+    SampleRow,
+    ScoredTexts,
+    UseFigure,
+)
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
@@ -163,6 +170,15 @@ BENCHMARKS = (
             ReportedFigure("loss", "Validation loss", higher_is_better=False),
             ReportedFigure("infilling_loss", "Infilling loss", higher_is_better=False),
             ReportedFigure("bits_per_byte", "Bits per byte", higher_is_better=False),
+        ),
+        tells_use=(
+            UseFigure(
+                "bits_per_byte",
+                "documents",
+                "needs {} bits per byte",
+                higher_is_better=False,
+                sensitive=True,
+            ),
         ),
         rank=120,
         score=score,

@@ -29,7 +29,7 @@ from codecascade.generation.engine.weights.kernels import (
 )
 from codecascade.generation.engine.weights.layers import QuantisedEmbedding, QuantisedLinear, as_linear
 from codecascade.generation.engine.weights.memory import weight_bytes
-from codecascade.generation.engine.weights.packed import can_pack, pack_weights
+from codecascade.generation.engine.weights.packed import can_pack, pack_weights, rows_for_plain
 from codecascade.generation.engine.weights.timing import (
     ROWS,
     SAMPLE_BYTES,
@@ -68,7 +68,7 @@ class HeldWeights:
     Attributes:
         kind: ``fp32``, ``bf16``, ``fp16``, ``int8`` or ``int4``.
         nbytes: of all weights, without copies for many rows.
-        copy_bytes: of those copies.
+        copy_bytes: of those copies, or of plain weights for few rows beside those in a layout of their own.
         few_rows: most rows of a product that is computed from quantised weights directly; None if none are.
         reason: why it is this kind.
     """
@@ -82,7 +82,11 @@ class HeldWeights:
     def __str__(self) -> str:
         text = f"weights in {self.kind}, {self.reason}: {show_bytes(self.nbytes)}"
         if self.few_rows is None:
-            return text
+            return (
+                f"{text}, and {show_bytes(self.copy_bytes)} of copies for few rows"
+                if self.copy_bytes
+                else text
+            )
         rows = f"products of more than {self.few_rows} row{'s' * (self.few_rows != 1)}"
         if self.copy_bytes:
             return f"{text}, and {show_bytes(self.copy_bytes)} of copies for {rows}"
@@ -125,8 +129,8 @@ def hold_weights(
 
     Args:
         timed: see :func:`load_model`.
-        keep_copies: whether quantised weights are kept in the model's type, too, where products of many rows are
-            faster so; None: if the memory for it is there.
+        keep_copies: whether weights are kept twice where products of many or few rows are faster so; None: if the
+            memory for it is there.
         calibration: (rows, T) int64, tokens of texts: int4 weights are chosen so that the products with what these
             make of the layers' inputs change least; None: so that the weights themselves do.
 
@@ -141,8 +145,8 @@ def hold_weights(
         kind, reason = "int8", "the fastest here by a timing"
     if kind is None:
         if can_pack(weight.device, weight.dtype):
-            pack_weights(model)
-        return HeldWeights(_NAMES[weight.dtype], weight_bytes(model)[0], reason=reason)
+            pack_weights(model, _plain_rows(model, keep_copies))
+        return HeldWeights(_NAMES[weight.dtype], *weight_bytes(model), reason=reason)
     if weight.device.type == "cuda":
         return HeldWeights(kind, cuda.quantise_model(model, kind), reason=reason)
     if weight.device.type != "cpu":
@@ -152,6 +156,16 @@ def hold_weights(
     _quantise(model, kind, calibration if kind == "int4" else None)
     few = _share_out(model, keep_copies)
     return HeldWeights(kind, *weight_bytes(model), few, reason)
+
+
+def _plain_rows(model: Llama, keep_copies: bool | None) -> int:
+    """Up to how many rows products shall be computed from plain weights that are kept beside those for the CPU."""
+    if keep_copies is False:
+        return 0
+    layers = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    if keep_copies is None and sum(weight.nbytes for weight in layers) > _COPIES * free_memory():
+        return 0
+    return rows_for_plain(model)
 
 
 def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> None:

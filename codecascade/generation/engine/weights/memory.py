@@ -14,7 +14,7 @@ from codecascade.generation.engine.weights.packed import PackedLinear
 
 
 def weight_bytes(model: nn.Module) -> tuple[int, int]:
-    """Memory of a model's weights on a CPU, and that of the copies of those that are quantised.
+    """Memory of a model's weights on a CPU, and that of copies for other numbers of rows.
 
     What several layers share is counted once.
     """
@@ -22,6 +22,7 @@ def weight_bytes(model: nn.Module) -> tuple[int, int]:
         id(module.copy) for module in model.modules() if isinstance(module, QuantisedLinear) and module.copy
     }
     own, copied = {id(parameter): parameter.nbytes for parameter in model.parameters()}, 0
+    tables = {parameter.data_ptr() for parameter in model.parameters()}
     for module in model.modules():
         if isinstance(module, QuantisedLinear):
             own[id(module.weight)] = module.weight.nbytes
@@ -32,6 +33,10 @@ def weight_bytes(model: nn.Module) -> tuple[int, int]:
                 copied += linear_bytes(module)
                 continue
             own[id(module.weight)] = linear_bytes(module)
+            plain = getattr(module, "plain", None)
+            # A tied head's plain weight is the embedding.
+            if plain is not None and plain.data_ptr() not in tables:
+                copied += plain.nbytes
         else:
             continue
         if (bias := getattr(module, "bias", None)) is not None:

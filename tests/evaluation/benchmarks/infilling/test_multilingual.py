@@ -56,6 +56,8 @@ def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> Non
     assert found["exact_match"] == found["exact_match_spm"] and found["exact_match"].value == pytest.approx(
         1 / 3
     )
+    # By the rule that is the same left to right, what follows the line does not count.
+    assert found["first_line"].value == found["first_line_psm"].value == 1.0
     assert found["exact_match_python"].value == 0.5 and found["exact_match_java"].value == 0.0
 
 
@@ -65,7 +67,11 @@ def test_without_infilling_tokens_there_are_figures_left_to_right_alone(data: Pa
     assert task.prompt == TextPrompt(ROWS[0]["prompt"], ("\n",))
     row = {"task_id": task.task_id, **task.fields, **verdict_on(task, "return a + b", [])}
     found = metrics_of(multilingual_infilling.scores([row]))
-    assert set(found) == {"exact_match_left_to_right", "exact_match_python_left_to_right"}
+    assert set(found) == {
+        "exact_match_left_to_right",
+        "exact_match_python_left_to_right",
+        "first_line_left_to_right",
+    }
     assert found["exact_match_python_left_to_right"].value == 1
 
 

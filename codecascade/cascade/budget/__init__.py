@@ -1,0 +1,1 @@
+"""How long a run takes: steps.py times training, measuring.py the engine, promise.py says it."""

@@ -1,0 +1,100 @@
+"""How fast this machine measures a model: the base reads and writes a few texts, like those of benchmarks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from codecascade.evaluation.cost import evaluation_seconds
+from codecascade.generation.engine.generator import load_generator
+from codecascade.generation.requests import Generator, Request, SamplingParams
+from codecascade.ground.choices import Precision
+from codecascade.training.parallel.ranks import join_world
+
+PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 200, 24
+"""The texts that are timed: as many and as long as those of a pass of the infilling benchmarks."""
+SHORT_TIMING = 30.0
+"""Seconds. If the texts are estimated to take longer, they are not timed: the estimate is near enough."""
+
+
+@dataclass(frozen=True)
+class MeasuringSpeed:
+    """Attributes:
+    loading: seconds until a model can be asked.
+    read, written: seconds of a token of a prompt, and of an answer.
+    ranks: that share the texts.
+    """
+
+    loading: float
+    read: float
+    written: float
+    ranks: int = 1
+
+    def seconds(self, read: int, written: int, size: float = 1.0) -> float:
+        """Seconds that a model takes that is ``size`` times as large as the one that was timed."""
+        return size * (self.loading + (read * self.read + written * self.written) / self.ranks)
+
+
+class MeasuringTimer:
+    """Times the base model behind the engine that measures.
+
+    Args:
+        base: what it is loaded from.
+        precision: in which it is measured.
+        load: makes the generator, for tests.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        precision: Precision,
+        load: Callable[[str, Precision], Generator] = lambda name, precision: load_generator(
+            name, precision=precision
+        ),
+    ) -> None:
+        self._base, self._precision, self._load = base, precision, load
+
+    def worth_while(self, parameters: int, flops: float) -> bool:
+        """Whether to time a model of this size is a matter of seconds, at an estimated speed of all ranks."""
+        texts = PROMPTS * PROMPT_TOKENS, PROMPTS * ANSWER_TOKENS
+        return evaluation_seconds(parameters, *texts, flops) * join_world().size < SHORT_TIMING
+
+    def speed(self) -> MeasuringSpeed:
+        """Timed on the first rank; each has the whole model when it measures. All ranks must call this."""
+        return join_world().from_first(self._time)
+
+    def _time(self) -> MeasuringSpeed:
+        start = time.perf_counter()
+        generator = self._load(self._base, self._precision)
+        # Once for what a first pass has to prepare.
+        length = max(1, min(PROMPT_TOKENS, generator.context_length - ANSWER_TOKENS - 1))
+        _answer(generator, range(1), length, ANSWER_TOKENS)
+        loading = time.perf_counter() - start
+        reading = _answer(generator, range(1, PROMPTS + 1), length, 1)
+        both = _answer(generator, range(PROMPTS + 1, 2 * PROMPTS + 1), length, 1 + ANSWER_TOKENS)
+        return MeasuringSpeed(
+            loading,
+            reading / (PROMPTS * length),
+            max(both - reading, 0.0) / (PROMPTS * ANSWER_TOKENS),
+            join_world().size,
+        )
+
+
+def _answer(generator: Generator, prompts: range, length: int, tokens: int) -> float:
+    """Seconds of an answer of so many tokens to each of some prompts of a length. The engine keeps what it has read,
+    so no number should be asked twice.
+    """
+    size = generator.tokenizer.vocab_size
+    requests = [
+        Request(
+            tuple((number * 7919 + position * 31) % size for position in range(length)),
+            SamplingParams(max_new_tokens=tokens),
+            stop_ids=frozenset(),
+        )
+        for number in prompts
+    ]
+    start = time.perf_counter()
+    for _ in generator.generate(requests):
+        pass
+    return time.perf_counter() - start

@@ -1,0 +1,235 @@
+"""Should the trained model be used? The answer of a run's report, from its held-out code, by paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from codecascade.evaluation.analysis.gains import Gain, ModelGains
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.notation import format_metric, format_p_value, layout_name
+from codecascade.evaluation.task import Benchmark, UseFigure
+from codecascade.reports.cascade.columns import ReportColumn
+from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
+from codecascade.reports.cascade.headline import signed_difference
+from codecascade.reports.cascade.run_report import ModelReport, RunReport
+
+_FAR = 20
+"""A difference that would take more than so many times the problems is not worth looking for."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The answer, as texts.
+
+    Attributes:
+        answer: ``Yes``, ``No`` or ``Not shown``; ``tone`` is ``better``, ``worse`` or empty.
+        reason: the paired difference, in a sentence.
+        more: further sentences: what a more sensitive figure says, how much would be needed to know more.
+        elsewhere: what the stage gained or lost on other benchmarks, a sentence each.
+        stage: the stage whose model it is about.
+        examples: gaps with the answers of the base and of the stage, if there are any.
+    """
+
+    answer: Literal["Yes", "No", "Not shown"]
+    tone: Literal["better", "worse", ""]
+    reason: str
+    more: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    stage: str
+    examples: ExampleGaps | None
+
+    @property
+    def mark(self) -> str:
+        """What stands between the answer and the reason, which begins a sentence unless the answer is ``Yes``."""
+        return ":" if self.answer == "Yes" else "."
+
+    @property
+    def folder(self) -> str:
+        """The stage's model, in the run's folder."""
+        return f"models/{self.stage}"
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A gain in a figure that tells whether a model is of use."""
+
+    benchmark: Benchmark
+    figure: UseFigure
+    gain: Gain
+
+
+def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains) -> Advice | None:
+    """The answer for a run; None if base and stages were not both measured on held-out code."""
+    base, stages = report.models[0], report.models[1:]
+    by_stage = {stage.name: _findings(base, stage, gains) for stage in stages}
+    measured = {name: found for name, found in by_stage.items() if found}
+    if not measured:
+        return None
+    # Stages are compared by the first figure that one of them has.
+    leading = next(
+        (benchmark.name, figure.metric)
+        for benchmark, figure in _figures()
+        if any(_find(found, benchmark.name, figure.metric) for found in measured.values())
+    )
+    best = max(
+        (name for name, found in measured.items() if _find(found, *leading)),
+        key=lambda name: _gained(measured[name], *leading),
+    )
+    answer, tone, reason, more = _answer(report, measured[best])
+    if len(measured) > 1:
+        more = (*more, f"Of {len(measured)} stages that were measured so, {best} has the best figure.")
+    stage = next(stage for stage in stages if stage.name == best)
+    lead = _find(measured[best], *leading)
+    assert lead is not None
+    return Advice(
+        answer,
+        tone,
+        reason,
+        more,
+        tuple(_elsewhere(base, stage, columns, gains)),
+        best,
+        example_gaps(lead.gain, gains, (base.name, best)),
+    )
+
+
+def other_examples(
+    columns: Sequence[ReportColumn], models: Sequence[ModelReport], gains: ModelGains
+) -> ExampleGaps | None:
+    """Gaps of a benchmark that is not of the corpus, with the answers of the base and of the last stage."""
+    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
+    for benchmark in ranked:
+        measured = [model.name for model in models if benchmark.name in model.results]
+        if benchmark.examples and len(measured) > 1 and measured[0] == models[0].name:
+            gain = gains.between(measured[0], measured[-1], benchmark.name, benchmark.metric)
+            found = None if gain is None else example_gaps(gain, gains, (measured[0], measured[-1]))
+            if found is not None:
+                return found
+    return None
+
+
+def _figures() -> list[tuple[Benchmark, UseFigure]]:
+    """All figures that tell of use: those that a reader understands first, then the sensitive ones."""
+    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
+    found = [(benchmark, figure) for benchmark in ranked for figure in benchmark.tells_use]
+    return sorted(found, key=lambda each: each[1].sensitive)
+
+
+def _findings(base: ModelReport, stage: ModelReport, gains: ModelGains) -> list[_Finding]:
+    found = []
+    for benchmark, figure in _figures():
+        gain = gains.between(
+            base.name, stage.name, benchmark.name, figure.metric, higher_is_better=figure.higher_is_better
+        )
+        if gain is not None:
+            found.append(_Finding(benchmark, figure, gain))
+    return found
+
+
+def _find(found: Sequence[_Finding], benchmark: str, metric: str) -> _Finding | None:
+    return next(
+        (each for each in found if (each.benchmark.name, each.figure.metric) == (benchmark, metric)), None
+    )
+
+
+def _gained(found: Sequence[_Finding], benchmark: str, metric: str) -> float:
+    finding = _find(found, benchmark, metric)
+    assert finding is not None
+    return finding.gain.compared.difference.value * (1 if finding.figure.higher_is_better else -1)
+
+
+def _answer(
+    report: RunReport, found: Sequence[_Finding]
+) -> tuple[Literal["Yes", "No", "Not shown"], Literal["better", "worse", ""], str, tuple[str, ...]]:
+    lead = found[0]
+    second = next((each for each in found if each.figure.sensitive and each is not lead), None)
+    reason, more = _sentence(report, lead), []
+    if second is not None:
+        more.append(_second(second))
+    if lead.gain.verdict == "better":
+        return "Yes", "better", reason, tuple(more)
+    if lead.gain.verdict == "worse":
+        return "No", "worse", f"It got worse: {reason}", tuple(more)
+    reason = f"The difference could be chance: {reason}"
+    if second is not None and second.gain.verdict == "worse":
+        return "No", "worse", reason, tuple(more)
+    loss_fell = second is not None and second.gain.verdict == "better"
+    return "Not shown", "", reason, (*more, _what_would_show_it(lead, loss_fell=loss_fell))
+
+
+def _sentence(report: RunReport, finding: _Finding) -> str:
+    compared, figure, gain = finding.gain.compared, finding.figure, finding.gain
+    before = format_metric(compared.first, figure.metric, with_unit=True)
+    after = format_metric(compared.second, figure.metric, with_unit=True)
+    asked = f" ({layout_name(gain.before_layout)})" if gain.before_layout != gain.after_layout else ""
+    return (
+        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it "
+        f"{figure.says.format(after)}, the base, {report.base}, {before}{asked}: {signed_difference(gain)}, "
+        f"p {_p_value(gain)}."
+    )
+
+
+def _second(finding: _Finding) -> str:
+    compared, figure = finding.gain.compared, finding.figure
+    verdict = {"better": "better", "worse": "worse", "": "no difference found"}[finding.gain.verdict]
+    before, after = (format_metric(each, figure.metric) for each in (compared.first, compared.second))
+    name = figure.metric.replace("_", " ")
+    return (
+        f"By the more sensitive figure, {name} over {compared.difference.n:,} held-out {figure.unit}: "
+        f"{before} → {after}, {signed_difference(finding.gain)}: {verdict}."
+    )
+
+
+def _p_value(gain: Gain) -> str:
+    text = format_p_value(gain.compared.p_value)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
+    gain = finding.gain
+    found, unit = gain.compared.difference, finding.figure.unit
+    gained = found.value * (1 if finding.figure.higher_is_better else -1)
+    needed = gain.problems_needed()
+    if gained <= 0 or needed is None or needed > _FAR * found.n:
+        learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""
+        hope = "More tokens, more code or a better base could bring one."
+        return f"More {unit} would hardly show a gain. {learnt}{hope}"
+    many = max(needed, found.n + 1)
+    digits = max(0, len(str(many)) - 2)
+    return (
+        f"If the true difference is the one seen here, about {round(many, -digits):,} {unit} would show it, "
+        "and training with more tokens may enlarge it."
+    )
+
+
+def _elsewhere(
+    base: ModelReport, stage: ModelReport, columns: Sequence[ReportColumn], gains: ModelGains
+) -> Iterator[str]:
+    """The main figure of each benchmark that is of other texts than the corpus."""
+    found = 0
+    for column in columns:
+        benchmark = BENCHMARKS[column.benchmark]
+        if column.metric != benchmark.metric or "corpus" in benchmark.needs:
+            continue
+        gain = gains.between(
+            base.name,
+            stage.name,
+            column.benchmark,
+            column.metric,
+            higher_is_better=column.higher_is_better,
+        )
+        if gain is None:
+            continue
+        found += 1
+        before, after = (
+            format_metric(each, column.metric, with_unit=True)
+            for each in (gain.compared.first, gain.compared.second)
+        )
+        verdict = {"better": "better", "worse": "worse", "": "no difference found"}[gain.verdict]
+        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {verdict}."
+    if not found:
+        yield (
+            "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
+            "evaluate.benchmarks."
+        )

@@ -1,0 +1,105 @@
+"""The headline of a cascade's report: what the last stage gained on the best that the base can do, and what it lost.
+
+Every benchmark that both were measured by is in it, whether a difference was found or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from codecascade.evaluation.analysis.gains import Gain, ModelGains
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.notation import format_metric, format_signed, is_plain, layout_name
+from codecascade.reports.cascade.columns import ReportColumn
+from codecascade.reports.cascade.run_report import ModelReport
+
+_SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A difference between the base and a stage, as texts.
+
+    Attributes:
+        before, after: the two figures with their units; ``asked_before`` and ``asked_after`` say in which layout.
+        difference: with its sign and its 95 % interval.
+        verdict: ``better``, ``worse`` or an empty string; ``said`` is the same in words.
+    """
+
+    title: str
+    before: str
+    after: str
+    asked_before: str
+    asked_after: str
+    difference: str
+    between: str
+    problems: int
+    verdict: str
+
+    @property
+    def said(self) -> str:
+        return _SAID[self.verdict]
+
+    @property
+    def line(self) -> str:
+        """All of it in a line of text."""
+        asked = (self.asked_before, self.asked_after)
+        before, after = (
+            f"{value} ({layout})" if asked[0] != asked[1] else value
+            for value, layout in zip((self.before, self.after), asked, strict=True)
+        )
+        return f"{self.title}: {before} → {after}, {self.difference}: {self.said}"
+
+
+def headlines(
+    columns: Sequence[ReportColumn], models: Sequence[ModelReport], gains: ModelGains
+) -> list[Headline]:
+    """The main figure of each benchmark, in the order of the columns; of infilling also the one left to right."""
+    return list(_headlines(columns, models, gains))
+
+
+def _headlines(
+    columns: Sequence[ReportColumn], models: Sequence[ModelReport], gains: ModelGains
+) -> Iterator[Headline]:
+    base = models[0]
+    for column in columns:
+        main = BENCHMARKS[column.benchmark].metric
+        if column.metric not in (main, f"{main}_{LEFT_TO_RIGHT}"):
+            continue
+        measured = [model for model in models[1:] if column.metric_of(model)]
+        if not measured:
+            continue
+        gain = gains.between(
+            base.name,
+            measured[-1].name,
+            column.benchmark,
+            column.metric,
+            higher_is_better=column.higher_is_better,
+        )
+        if gain is not None:
+            yield _headline(column, gain, f"{base.name} → {measured[-1].name}")
+
+
+def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
+    compared, metric = gain.compared, column.metric
+    return Headline(
+        column.title,
+        format_metric(compared.first, metric, with_unit=True),
+        format_metric(compared.second, metric, with_unit=True),
+        layout_name(gain.before_layout),
+        layout_name(gain.after_layout),
+        signed_difference(gain),
+        between,
+        compared.difference.n,
+        gain.verdict,
+    )
+
+
+def signed_difference(gain: Gain) -> str:
+    """``+7.2 points (+4.1 to +10.3)``; of a loss without a unit."""
+    found, metric = gain.compared.difference, gain.metric
+    unit = "" if is_plain(metric) else " points"
+    low, high = format_signed(found.low, metric), format_signed(found.high, metric)
+    return f"{format_signed(found.value, metric)}{unit} ({low} to {high})"

@@ -1,0 +1,122 @@
+"""How long a run is said to take: by FLOPs where steps are long, by a timed step where they are short."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from codecascade.cascade.budget import promise
+from codecascade.cascade.budget.measuring import MeasuringSpeed
+from codecascade.cascade.budget.promise import say_how_long
+from codecascade.cascade.display import RunDisplay
+from codecascade.ground.format import show_seconds
+from codecascade.plan.plan import make_plan
+from codecascade.plan.traffic import UTILISATION
+from codecascade.recipe import make_recipe
+
+DEVICE_FLOPS = 1e12
+
+
+class FakeTimer:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked: list[str] = []
+
+    def step_seconds(self, stage: Any) -> float:
+        self.asked.append(stage.name)
+        return self.seconds
+
+
+class FakeMeasuring:
+    """An engine that loads in a second, reads 1,000 tokens a second and writes 100."""
+
+    def __init__(self, worth_while: bool) -> None:
+        self.worth = worth_while
+
+    def worth_while(self, parameters: int, flops: float) -> bool:
+        return self.worth
+
+    def speed(self) -> MeasuringSpeed:
+        assert self.worth
+        return MeasuringSpeed(1.0, 0.001, 0.01)
+
+
+def said(
+    data: dict[str, Any], timer: FakeTimer, monkeypatch: pytest.MonkeyPatch, measured: Any = None
+) -> str:
+    monkeypatch.setattr(promise, "this_device_flops", lambda: DEVICE_FLOPS)
+    recipe = make_recipe(data)
+    console = Console(file=io.StringIO(), width=300)
+    say_how_long(recipe.stage, make_plan(recipe), timer, measured, RunDisplay(console))  # type: ignore[arg-type]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def test_short_steps_are_timed(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small models use a device badly: by their FLOPs alone nothing would be ahead."""
+    data["stage"] = [data["stage"][0] | {"steps": 1000}]
+    timer = FakeTimer(0.5)
+    text = said(data, timer, monkeypatch)
+    assert timer.asked == ["code"]
+    assert "ahead: about 8 min 20 s of training (code) and" in text
+    assert "about a minute or less of training" in said(data, FakeTimer(0.001), monkeypatch)
+
+
+def test_nothing_is_said_to_take_no_time(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert " 0 s" not in said(data, FakeTimer(1e-9), monkeypatch)
+
+
+def test_long_steps_are_estimated(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To time one would cost minutes."""
+    data |= {"base": "smollm2-135m"}
+    del data["tokenizer"]
+    steps, tokens = 7, 2**20
+    data["stage"] = [{**data["stage"][0], "steps": steps, "sequence_length": 2048, "batch_tokens": tokens}]
+    timer = FakeTimer(0.5)
+    text = said(data, timer, monkeypatch)
+    assert timer.asked == []
+    step_flops = make_plan(make_recipe(data))["code"].step_flops
+    assert step_flops is not None
+    hours = steps * step_flops / (DEVICE_FLOPS * UTILISATION) / 3600
+    assert f"ahead: about {int(hours)} h" in text
+
+
+def test_measuring_is_timed_where_models_are_small(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As training is: by FLOPs alone the measuring of a small model would be nothing, too."""
+    evaluate = {"benchmarks": ["infilling_single_line"], "infilling": {"problems": 500, "max_new_tokens": 40}}
+    data |= {"evaluate": evaluate}
+    data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": evaluate}]
+    plan = make_plan(make_recipe(data))
+    size = plan.base_parameters
+    assert size
+    # the stage's model has a few more rows than the base
+    sizes = [1.0, (plan["code"].parameters or 0) / size]
+    seconds = sum(
+        each * (1 + model.read / 1000 + model.written / 100)
+        for each, model in zip(sizes, plan.evaluations, strict=True)
+    )
+    assert seconds > 600
+    text = said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True))
+    assert f"and {show_seconds(seconds)} of measuring" in text
+    by_flops = said(data, FakeTimer(0.5), monkeypatch)
+    assert by_flops != text
+    assert said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(False)) == by_flops
+
+
+def test_nothing_is_timed_where_nothing_is_measured(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data |= {"evaluate": {"benchmarks": []}}
+    data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": {"benchmarks": []}}]
+
+    class Never(FakeMeasuring):
+        def speed(self) -> MeasuringSpeed:
+            raise AssertionError
+
+    assert "a minute or less of measuring" in said(data, FakeTimer(0.5), monkeypatch, Never(True))

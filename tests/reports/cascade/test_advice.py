@@ -1,0 +1,194 @@
+"""The report answers whether to use the model, against the best that the base can do, whatever the answer is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cascade_runs import LINES, lines, losses, model, solved
+from evaluations import Page
+
+from codecascade.evaluation.analysis.gains import ModelGains
+from codecascade.reports.cascade.advice import Advice, advice
+from codecascade.reports.cascade.examples import KINDS, proportional
+from codecascade.reports.cascade.headline import headlines
+from codecascade.reports.cascade.report import table_columns, write_report
+from codecascade.reports.cascade.run_report import ModelReport, RunReport
+
+
+def advised(folder: Path, *models: ModelReport, code: str = "your code") -> Advice:
+    report = RunReport("tiny", "small-base", models, code=code)
+    found = advice(report, table_columns(models), ModelGains(folder / "evaluations"))
+    assert found is not None
+    return found
+
+
+def test_yes_with_the_paired_difference(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(15)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(1, 30)})})
+    found = advised(tmp_path, base, stage)
+    assert (found.answer, found.tone, found.stage, found.folder) == ("Yes", "better", "code", "models/code")
+    assert found.reason == (
+        "on 60 gaps of your code that it never saw it fills in 48.3 % exactly, the base, small-base, 25.0 % "
+        "(left to right): +23.3 points (+10.9 to +34.6), p < 0.001."
+    )
+    assert found.elsewhere == (
+        "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
+        "evaluate.benchmarks.",
+    )
+
+
+def test_no_where_it_got_worse_and_what_it_forgot(tmp_path: Path) -> None:
+    base = model(
+        tmp_path,
+        "base",
+        {"infilling_heldout": lines({"psm": range(30)}), "humaneval": solved(range(20))},
+    )
+    stage = model(
+        tmp_path,
+        "code",
+        {"infilling_heldout": lines({"psm": range(15)}), "humaneval": solved(range(8))},
+    )
+    found = advised(tmp_path, base, stage)
+    assert (found.answer, found.tone) == ("No", "worse")
+    assert (
+        found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
+    )
+    (elsewhere,) = found.elsewhere
+    assert (
+        elsewhere.startswith("HumanEval") and "50.0 % → 20.0 %" in elsewhere and elsewhere.endswith("worse.")
+    )
+
+
+def test_the_base_is_taken_at_its_best(tmp_path: Path) -> None:
+    """A base that fills in badly and continues well is compared by what it continues."""
+    right = {"psm": range(10), "spm": range(12), "left_to_right": range(28)}
+    base = model(tmp_path, "base", {"infilling_heldout": lines(right)})
+    stage = model(
+        tmp_path, "code", {"infilling_heldout": lines({"psm": range(28), "left_to_right": range(20)})}
+    )
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Not shown" and "46.7 % (left to right): 0.0 points" in found.reason
+    assert found.reason.startswith("The difference could be chance: ")
+    assert "hardly show a gain" in found.more[-1]
+    gains = ModelGains(tmp_path / "evaluations")
+    lines_of = [each.line for each in headlines(table_columns([base, stage]), [base, stage], gains)]
+    assert lines_of[0].startswith("Held-out gaps filled: 46.7 % (left to right) → 46.7 % (PSM)")
+    assert lines_of[0].endswith("no difference found")
+    assert lines_of[1].startswith("Held-out gaps filled, left to right: 46.7 %") and lines_of[1].endswith(
+        "worse"
+    )
+
+
+def test_by_other_rules_layouts_are_not_compared(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(15)})})
+    stage = model(
+        tmp_path,
+        "code",
+        {"infilling_heldout": lines({"spm": range(50)})},
+        settings={"infilling.first_line": False},
+    )
+    gains = ModelGains(tmp_path / "evaluations")
+    assert gains.between("base", "code", "infilling_heldout", "exact_match") is None
+    assert headlines(table_columns([base, stage]), [base, stage], gains) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "answer", "second"),
+    [(1.0, "Not shown", "no difference found"), (1.1, "No", "worse"), (0.9, "Not shown", "better")],
+)
+def test_where_lines_show_nothing_the_loss_is_told(
+    tmp_path: Path, scale: float, answer: str, second: str
+) -> None:
+    base = model(
+        tmp_path, "base", {"infilling_heldout": lines({"psm": range(15)}), "validation": losses(1.0)}
+    )
+    stage = model(
+        tmp_path, "code", {"infilling_heldout": lines({"psm": range(2, 19)}), "validation": losses(scale)}
+    )
+    found = advised(tmp_path, base, stage)
+    assert found.answer == answer and found.reason.startswith("The difference could be chance")
+    assert found.more[0].startswith("By the more sensitive figure, bits per byte over 30 held-out documents")
+    assert found.more[0].endswith(f": {second}.")
+    if answer == "Not shown":
+        assert "If the true difference is the one seen here, about " in found.more[-1]
+
+
+def test_without_lines_the_loss_answers(tmp_path: Path) -> None:
+    base, stage = (
+        model(tmp_path, name, {"validation": losses(scale)}) for name, scale in (("base", 1.0), ("code", 0.8))
+    )
+    found = advised(tmp_path, base, stage, code="the corpus")
+    assert found.answer == "Yes" and found.examples is None
+    assert "of the corpus that it never saw it needs " in found.reason
+
+
+def test_the_stage_with_the_best_figure_is_named(tmp_path: Path) -> None:
+    models = [
+        model(tmp_path, name, {"infilling_heldout": lines({"psm": range(right)})})
+        for name, right in (("base", 10), ("code", 40), ("python", 30))
+    ]
+    found = advised(tmp_path, *models)
+    assert found.stage == "code" and "Of 2 stages that were measured so, code has the best" in found.more[-1]
+
+
+def test_no_answer_without_a_measurement_on_held_out_code(tmp_path: Path) -> None:
+    models = [model(tmp_path, name, {"humaneval": solved(range(9))}) for name in ("base", "code")]
+    report = RunReport("tiny", "b", tuple(models))
+    assert advice(report, table_columns(models), ModelGains(tmp_path / "evaluations")) is None
+    write_report(report, tmp_path)
+    assert "Should I use it" not in (tmp_path / "report.md").read_text()
+
+
+def test_examples_are_in_the_true_proportion_and_not_the_best_ones(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(20)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(10, 40)})})
+    examples = advised(tmp_path, base, stage).examples
+    assert examples is not None
+    assert dict(examples.counts) == dict(zip(KINDS, (20, 10, 10, 20), strict=True))
+    assert [each.kind for each in examples.gaps] == [
+        "gained", "gained", "lost", "right in both", "wrong in both", "wrong in both",
+    ]  # fmt: skip
+    for each in examples.gaps:
+        number = int(each.task_id.removeprefix("gap/"))
+        assert each.expected == f"    x = {number}\n" and each.before == f"def f{number}():\n"
+        assert [(name, right) for name, _, right in each.answers] == [
+            ("base", number < 20),
+            ("code", 10 <= number < 40),
+        ]
+    # The same choice for the same problems, whatever the models wrote.
+    assert examples == advised(tmp_path, base, stage).examples
+    assert (
+        f"Of all {LINES} gaps (20 gained, 10 lost, 10 right in both, 20 wrong in both) 6 are shown"
+        in examples.rule
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "seats"),
+    [([0, 0, 3, 1], [0, 0, 3, 1]), ([60, 25, 100, 315], [1, 0, 1, 4]), ([1, 1, 1, 97], [0, 0, 0, 6])],
+)
+def test_seats_by_the_largest_remainder(counts: list[int], seats: list[int]) -> None:
+    assert proportional(counts, 6) == seats
+
+
+@pytest.mark.parametrize(
+    ("right", "said"), [(range(5, 50), "better"), (range(3), "worse"), (range(1, 16), "no difference found")]
+)
+def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: range, said: str) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(15)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": right})})
+    write_report(RunReport("tiny", "small-base", (base, stage), code="your code"), tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    text = " ".join(page.text.split())
+    assert page.open == [] and "script" not in page.seen
+    assert text.index("Should I use it?") < text.index("base → code") < text.index("What each stage changed")
+    assert said in text and "codecascade serve models/code" in text
+    markdown = (tmp_path / "report.md").read_text()
+    assert (
+        markdown.index("## Should I use it?")
+        < markdown.index("## base → code")
+        < markdown.index("## What changed")
+    )
+    (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out gaps filled: ")]
+    assert line.startswith("- Held-out gaps filled: 25.0 % (left to right) → ") and line.endswith(said)
