@@ -51,9 +51,7 @@ def test_no_where_it_got_worse_and_what_it_forgot(tmp_path: Path) -> None:
     )
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone) == ("No", "worse")
-    assert (
-        found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
-    )
+    assert found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
     (elsewhere,) = found.elsewhere
     assert (
         elsewhere.startswith("HumanEval") and "50.0 % → 20.0 %" in elsewhere and elsewhere.endswith("worse.")

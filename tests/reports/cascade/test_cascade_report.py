@@ -109,9 +109,7 @@ def test_a_terminal_ends_with_the_headline_and_the_answer(
     stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": right})})
     text = printed(RunReport("tiny", "small-base", (base, stage), code="your code"), tmp_path)
     assert "base → code, by paired tests:" in text
-    (line,) = [
-        line for line in text.splitlines() if "Held-out gaps filled: 25.0 % (left to right) →" in line
-    ]
+    (line,) = [line for line in text.splitlines() if "Held-out gaps filled: 25.0 % (left to right) →" in line]
     assert line.rstrip().endswith(said)
     assert f"Should I use it? {answer}" in text and text.index(said) < text.index("Should I use it?")
 
