@@ -20,7 +20,9 @@ from codecascade.sandbox.inside.values.form import LARGEST
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 
-TASK_SECONDS = 60.0
+TASK_SECONDS = 120.0
+"""CPU time of an answer to a problem. The clock ends it after about twice as long, in which the reference runs, too;
+MBPP+'s task 599 takes each of them 40 s."""
 INPUT_SECONDS = 4.0
 LARGEST_RESULT = LARGEST // 2
 """Bytes of a reference's result, about. What is larger can't be handed from the answer's process to the tests."""
@@ -113,11 +115,9 @@ def input_groups(row: dict[str, Any], location: str) -> dict[str, list[Any]]:
     Raises:
         UserError: they are no lists of arguments.
     """
-    groups = {}
-    for key in GROUPS:
-        inputs = require_field(row, key, (list, dict), location)
-        groups[key] = list(inputs)
-        if (inputs and isinstance(inputs, dict)) or not all(isinstance(each, list) for each in inputs):
+    groups = {key: [] if row.get(key) == {} else require_field(row, key, list, location) for key in GROUPS}
+    for key, inputs in groups.items():
+        if not all(isinstance(arguments, list) for arguments in inputs):
             raise UserError("must be lists of arguments", file=location, key=key)
     return groups
 

@@ -21,13 +21,13 @@ from codecascade.evaluation.answers.identifiers import identifier_f1, identifier
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.repository.files import (
+    READ_WITH,
     Repository,
     corpus_repositories,
     counted_files,
     folder_repositories,
 )
 from codecascade.evaluation.benchmarks.repository.problems import (
-    READERS,
     RepositoryProblem,
     repository_problems,
 )
@@ -217,14 +217,11 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
 
 
 def _why_none(repositories: Sequence[Repository], settings: RepositorySettings) -> str:
-    counts = listed([f"{count} {language}" for language, count in counted_files([*repositories])])
-    if not counts:
-        return f"there are no files in {listed([*READERS])} to take lines from"
-    single = (
-        " A single file can't use another one."
-        if sum(c for _, c in counted_files([*repositories])) == 1
-        else ""
-    )
+    counted = counted_files(repositories)
+    if not counted:
+        return f"there are no files in {listed([*READ_WITH])} to take lines from"
+    counts = listed([f"{count} {language}" for language, count in counted.items()])
+    single = " A single file can't use another one." if sum(counted.values()) == 1 else ""
     return (
         f"none of the files ({counts}) uses a name of another file of its repository with "
         f"{settings.min_characters} to {settings.max_characters} characters to the end of the line.{single}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from codecascade.corpus.reading.faults import file_errors
 from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.folders import METADATA_FILES
 
-LANGUAGES = ("python", "javascript", "typescript")
+READ_WITH = {"python": "python", "javascript": "script", "typescript": "script"}
+"""The languages, and with which others their files are read: those that import each other."""
 _LARGEST = 500_000
 """Bytes of a file. Larger ones are mostly data, or made by a program."""
 
@@ -25,7 +27,7 @@ class Repository:
     """The source files of one repository.
 
     Attributes:
-        files: the text of each file, by language and path.
+        files: the text of each file, by group of languages (:data:`READ_WITH`) and path.
         asked: ``(language, path)`` of the files that problems may be taken from.
     """
 
@@ -34,7 +36,7 @@ class Repository:
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, language: str, path: str, text: str, *, asked: bool) -> None:
-        self.files.setdefault(language, {})[path] = text
+        self.files.setdefault(READ_WITH[language], {})[path] = text
         if asked:
             self.asked.append((language, path))
 
@@ -48,14 +50,14 @@ def corpus_repositories(corpus: Corpus) -> list[Repository]:
     found: dict[str, Repository] = {}
     table = corpus.documents("heldout", "code")
     for document in table:
-        if document.language in LANGUAGES and len(document.text) <= _LARGEST:
+        if document.language in READ_WITH and len(document.text) <= _LARGEST:
             repository = found.setdefault(document.repository, Repository(document.repository))
             repository.add(document.language, document.path, document.text, asked=True)
     trained = corpus.documents("train", "code")
     for index, name in enumerate(trained.values("repository")):
         if name in found:
             document = trained[index]
-            if document.language in LANGUAGES and len(document.text) <= _LARGEST:
+            if document.language in READ_WITH and len(document.text) <= _LARGEST:
                 found[name].add(document.language, document.path, document.text, asked=False)
     return list(found.values())
 
@@ -74,7 +76,7 @@ def folder_repositories(source: Path) -> list[Repository]:
     contents = CandidateContents()
     try:
         for candidate in find_candidates(str(source), Dropped()):
-            if candidate.language not in LANGUAGES or candidate.size > _LARGEST:
+            if candidate.language not in READ_WITH or candidate.size > _LARGEST:
                 continue
             # What can't be read is left out of a corpus, too.
             with suppress(UnreadableError), file_errors(candidate.path):
@@ -98,9 +100,6 @@ def _is_marked(source: Path, repository: str) -> bool:
     return any((folder / name).exists() for name in (".git", *METADATA_FILES))
 
 
-def counted_files(repositories: list[Repository]) -> Iterator[tuple[str, int]]:
-    """How many files of each language there are."""
-    for language in LANGUAGES:
-        count = sum(len(repository.files.get(language, {})) for repository in repositories)
-        if count:
-            yield language, count
+def counted_files(repositories: Sequence[Repository]) -> dict[str, int]:
+    """How many files of each language are asked."""
+    return dict(Counter(language for repository in repositories for language, _ in repository.asked))

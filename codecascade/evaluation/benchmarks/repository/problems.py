@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from codecascade.evaluation.benchmarks.repository.files import Repository
+from codecascade.evaluation.benchmarks.repository.files import READ_WITH, Repository
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
 from codecascade.evaluation.benchmarks.repository.retrieval import PartIndex, by_similarity, query_words
+from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 from codecascade.evaluation.benchmarks.repository.settings import FileContext, RepositorySettings
 from codecascade.evaluation.benchmarks.repository.uses import FileUses, RepositoryReader
 from codecascade.generation.editing.prompt import RepositoryChunk
 from codecascade.ground.seeds import generator
 
-READERS: dict[str, Callable[[Mapping[str, str]], RepositoryReader]] = {"python": PythonRepository}
-"""What reads a repository's files of a language."""
+READERS: dict[str, Callable[[Mapping[str, str]], RepositoryReader]] = {
+    "python": PythonRepository,
+    "script": ScriptRepository,
+}
+"""What reads a repository's files of a group of languages."""
 _MOST_CHUNKS = 24
 """Parts of other files for one problem, at most."""
 
@@ -62,12 +66,13 @@ def repository_problems(
     indexes: dict[tuple[str, str], PartIndex] = {}
     made = []
     for found, number in chosen:
-        of_language = found.repository.files[found.language]
-        key = found.repository.name, found.language
+        group = READ_WITH[found.language]
+        files = found.repository.files[group]
+        key = found.repository.name, group
         if key not in indexes and "similar" in settings.contexts:
-            indexes[key] = PartIndex(of_language)
+            indexes[key] = PartIndex(files)
         use = found.uses.uses[number]
-        text = of_language[found.path]
+        text = files[found.path]
         prefix, middle, suffix = text[: use.start], text[use.start : use.end], text[use.end :]
         query = query_words(prefix)
         chunks: dict[FileContext, tuple[RepositoryChunk, ...]] = {"none": ()}
@@ -107,16 +112,12 @@ def _of_repository(
     repository: Repository, settings: RepositorySettings, seed: int
 ) -> Iterator[tuple[_Found, int]]:
     """First one use of each file, then second uses, up to ``settings.per_file``."""
-    readers = {
-        language: READERS[language](files)
-        for language, files in repository.files.items()
-        if language in READERS
-    }
-    asked = [(language, path) for language, path in repository.asked if language in readers]
+    readers = {group: READERS[group](files) for group, files in repository.files.items()}
+    asked = list(repository.asked)
     generator(seed, "files", repository.name).shuffle(asked)
     further: list[tuple[_Found, list[int]]] = []
     for language, path in asked:
-        uses = readers[language].uses(path)
+        uses = readers[READ_WITH[language]].uses(path)
         found = _Found(repository, language, path, uses)
         fitting = [
             number
@@ -143,7 +144,7 @@ def _others(chosen: Sequence[tuple[_Found, int]], found: _Found, seed: int) -> _
     fitting = {
         (each.repository.name, each.path): each
         for each, _ in chosen
-        if each.language == found.language
+        if READ_WITH[each.language] == READ_WITH[found.language]
         and (
             each.repository.name != found.repository.name
             or own.isdisjoint({definition.path for definition in each.uses.imported} | {each.path})

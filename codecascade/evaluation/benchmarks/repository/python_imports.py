@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 
 from codecascade.corpus.reading.functions import Definition as DefinitionNode
@@ -27,6 +28,8 @@ from codecascade.ground.python_source import parse_module
 
 _INIT = "__init__.py"
 _LINE = re.compile(r"[^\r\n]*")
+_MOST_IMPORTS = 500
+"""Of one file, at most."""
 _MOST_STEPS = 8
 """How often a name that is passed on is followed."""
 
@@ -97,7 +100,7 @@ class PythonRepository:
         module = self._module(path)
         if module is None:
             return FileUses()
-        imports = list(self._imports(module))
+        imports = list(islice(self._imports(module), _MOST_IMPORTS))
         bound = Counter(_bindings(module.tree))
         known = {each.bound: each for each in imports if bound[each.bound] == 1}
         imported = {

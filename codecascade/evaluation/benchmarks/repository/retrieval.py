@@ -9,12 +9,14 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from codecascade.generation.editing.prompt import RepositoryChunk
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _PART_LINES = 10
 _QUERY_LINES = 10
+_MOST_FILES = 2_000
 
 
 def words(text: str) -> frozenset[str]:
@@ -39,11 +41,12 @@ def by_similarity(query: frozenset[str], chunks: Iterable[RepositoryChunk]) -> l
 
 
 class PartIndex:
-    """The parts of all files of a repository in one language."""
+    """The parts of the files of a repository; of a very large one, of 2,000 files that are evenly spaced."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._parts: list[tuple[RepositoryChunk, frozenset[str]]] = []
-        for path, text in files.items():
+        step = -(-len(files) // _MOST_FILES)
+        for path, text in islice(files.items(), 0, None, max(1, step)):
             lines = text.splitlines()
             for start in range(0, len(lines), _PART_LINES):
                 part = "\n".join(lines[start : start + _PART_LINES]) + "\n"

@@ -204,7 +204,7 @@ def test_a_base_model_continues_and_a_chat_model_is_asked(tmp_path: Path) -> Non
         ({"task_id": "Mbpp/x"}, r"task_id: must end in a number"),
         ({"prompt": 3}, r"prompt: must be str, not int"),
         ({"base_input": [1]}, r"base_input: must be lists of arguments"),
-        ({"plus_input": {"1": [2]}}, r"plus_input: must be lists of arguments"),
+        ({"plus_input": {"1": [2]}}, r"plus_input: must be list, not dict"),
         ({"task_id": "Mbpp/722"}, r"base_input: are not the inputs of MBPP's task 722"),
         ({"task_id": "Mbpp/106"}, r"base_input: are not the inputs of MBPP's task 106"),
     ],
