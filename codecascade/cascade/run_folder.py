@@ -163,9 +163,14 @@ class RunFolder:
 
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
         """Whether the base and the models of these stages are measured, and the run's reports are written."""
+        return not self.unmeasured(recipe, stages) and all(path.exists() for path in self.reports)
+
+    def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
+        """Those of the base and the models of these stages that are still to be measured."""
         models = [(BASE, recipe.evaluate), *((stage.name, stage.evaluate) for stage in stages)]
-        measured = all(self.is_measured(name, settings.model_dump(mode="json")) for name, settings in models)
-        return measured and all(path.exists() for path in self.reports)
+        return {
+            name for name, settings in models if not self.is_measured(name, settings.model_dump(mode="json"))
+        }
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:
