@@ -37,7 +37,8 @@ def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
 
 def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:
     """The texts of all benchmarks that are here, and of those that the run uses."""
-    return benchmark_texts(in_use=[name for one in recipe.measured.values() for name in one.benchmarks])
+    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
+    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
 
 
 def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:
@@ -57,5 +58,5 @@ def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, in
         engine=LocalEngine(os.cpu_count() or 1),
         progress=progress,
     )
-    if small := small_corpus_warning(Corpus.open(run.corpus)):
+    if (small := small_corpus_warning(Corpus.open(run.corpus))) is not None:
         logger.warning("corpus: %s %s", run.corpus, small)

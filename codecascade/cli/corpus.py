@@ -112,6 +112,8 @@ def build(
     from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
     from codecascade.cascade.display import RunDisplay
     from codecascade.corpus.build import build_corpus
+    from codecascade.corpus.corpus import Corpus
+    from codecascade.evaluation.benchmarks.heldout.small import small_corpus_warning
 
     benchmarks = benchmark_texts([*(decontaminate or []), *map(Path, made.decontaminate)])
     chosen = _engine(engine, workers)
@@ -130,6 +132,8 @@ def build(
         stderr().print(f"left out: {manifest.left_out()}", highlight=False)
     if said := in_words(benchmarks):
         stderr().print(f"{said} (--decontaminate FILE keeps out what a file holds)", highlight=False)
+    if (small := small_corpus_warning(Corpus.open(output))) is not None:
+        stderr().print(f"{output} {small}", highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 

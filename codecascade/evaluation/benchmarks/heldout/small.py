@@ -35,7 +35,7 @@ def small_corpus_warning(corpus: Corpus) -> str | None:
         f"({show_bytes(heldout.total_bytes)}, {counted(lines, 'line')} of code) "
         f"{'is' if len(heldout) == 1 else 'are'} held out"
     )
-    more = "corpus_build.heldout_share=0.2 holds out more"
+    more = "heldout_share=0.2 holds out more"
     if lines < 2:
         return f"{beginning}: too little to measure anything; {more}"
     return (
