@@ -27,6 +27,8 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 _CHARACTERS = 4
 """Of a token of code, about."""
+_BEGINNING = 256
+"""Characters by which prompts that begin alike are told."""
 _REQUESTS = 512
 """Prompts held as ids at a time, so that the number of a benchmark's problems bounds nothing."""
 
@@ -63,8 +65,12 @@ class LocalBackend:
         return dict(self._about)
 
     def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
-        """Samples as they end; prompts of like length are batched together, the longest first."""
-        order = sorted(range(len(requests)), key=lambda index: -_size(requests[index].prompt))
+        """Samples as they end.
+
+        Prompts that begin alike come one after the other, so that the prefix cache still has what they share. Of
+        these groups, and within them, the longest come first, so that prompts of like length are batched together.
+        """
+        order = _order([request.prompt for request in requests])
         for start in range(0, len(order), _REQUESTS):
             indices = order[start : start + _REQUESTS]
             encoded = [encode_request(self.generator.tokenizer, requests[index]) for index in indices]
@@ -144,6 +150,27 @@ def _encode_with_repository(
         heal=prompt.heal,
         editor=prompt.editor_stops,
     )
+
+
+def _order(prompts: Sequence[Prompt]) -> list[int]:
+    sizes, begins = [_size(prompt) for prompt in prompts], [_beginning(prompt) for prompt in prompts]
+    longest: dict[str, int] = {}
+    for size, begin in zip(sizes, begins, strict=True):
+        longest[begin] = max(size, longest.get(begin, 0))
+    return sorted(
+        range(len(prompts)), key=lambda index: (-longest[begins[index]], begins[index], -sizes[index])
+    )
+
+
+def _beginning(prompt: Prompt) -> str:
+    """The first characters of what the model reads."""
+    if isinstance(prompt, ChatPrompt):
+        return prompt.messages[0].content[:_BEGINNING] if prompt.messages else ""
+    if prompt.repository is not None and prompt.repository.chunks:
+        return prompt.repository.chunks[0].text[:_BEGINNING]
+    if isinstance(prompt, TextPrompt):
+        return prompt.prompt[:_BEGINNING]
+    return (prompt.suffix if prompt.format == "spm" else prompt.prefix)[:_BEGINNING]
 
 
 def _size(prompt: Prompt) -> int:

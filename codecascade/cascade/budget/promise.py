@@ -33,6 +33,8 @@ def say_how_long(
     Args:
         measuring_timer: None if another engine than the own one measures, which is not timed.
     """
+    # one that is written as it is before training takes no time
+    stages = [stage for stage in stages if stage.total_steps != 0]
     step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
     known = {name: flops for name, flops in step_flops.items() if flops is not None}
     if not stages or len(known) < len(stages):
@@ -44,7 +46,7 @@ def say_how_long(
             training += 60 * budget_minutes(stage, stage.timed_minutes)
         else:
             training += (stage.total_steps or 0) * known[stage.name] / speed
-    parameters = {stage.name: stage.parameters for stage in plan.stages} | {BASE: plan.base_parameters}
+    parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
     measuring = _measuring_seconds(plan, parameters, speed, measuring_timer)
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
@@ -58,7 +60,7 @@ def _measuring_seconds(
 ) -> float:
     """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``."""
     asked = [model for model in plan.evaluations if model.read or model.written]
-    size = plan.base_parameters
+    size = plan.base_parameters.get(BASE)
     if not asked or size is None or timer is None or not timer.worth_while(size, speed):
         return sum(
             evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)

@@ -9,7 +9,7 @@ from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_pl
 from codecascade.evaluation.benchmarks.heldout import heldout
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
-from codecascade.evaluation.benchmarks.language_modelling import validation
+from codecascade.evaluation.benchmarks.language_modelling import by_language, docstring_bodies, validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.benchmarks.repository import completion as repository_completion
@@ -29,6 +29,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for family in (
         validation,
+        by_language,
+        docstring_bodies,
         humaneval,
         humaneval_plus,
         mbpp,

@@ -145,8 +145,12 @@ def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
 
 def _with_context(tokenizer: Tokenizer, prompt: EditorPrompt, own: list[int], most_tokens: int) -> list[int]:
     begin = len(tokenizer.bos())
-    left = min(most_tokens - len(own), int(most_tokens * prompt.context_share))
-    return [*own[:begin], *_context(tokenizer, prompt, left), *own[begin:]]
+    return [*own[:begin], *repository_ids(tokenizer, prompt, len(own), most_tokens), *own[begin:]]
+
+
+def repository_ids(tokenizer: Tokenizer, prompt: EditorPrompt, own: int, most_tokens: int) -> list[int]:
+    """What :func:`editor_prompt` puts before a prompt of ``own`` tokens: the chunks that fit into ``most_tokens``."""
+    return _context(tokenizer, prompt, min(most_tokens - own, int(most_tokens * prompt.context_share)))
 
 
 def _fit(prompt: EditorPrompt, room: int, size: Callable[[str], int]) -> tuple[str, str]:

@@ -113,6 +113,11 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
         )
     else:
         notes.append(f"The figures without a layout's name are of {main.upper()}.")
+    if settings.neighbour_share:
+        notes.append(
+            f"Up to {settings.neighbour_share:.0%} of the context are parts of other files of the repository, also "
+            "of files that a stage was trained on."
+        )
     if main == "spm" and not settings.heal:
         notes.append("SPM is without token healing.")
     languages = Counter(row["language"] for row in asked.values())

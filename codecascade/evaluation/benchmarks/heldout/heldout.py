@@ -20,6 +20,7 @@ from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
+from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import parses
@@ -47,9 +48,12 @@ _WRITTEN = 0.6
 def tasks(context: EvaluationContext) -> list[Task]:
     """Each gap in each layout that is asked. The layout of the main figures comes first."""
     settings = context.own(HeldoutSettings)
-    documents = context.needs_corpus(NAME).documents("heldout", "code")
-    problems = heldout_problems(documents, settings, context.seed)
-    gaps = list(asked_gaps(problems, context.model, settings))
+    corpus = context.needs_corpus(NAME)
+    problems = heldout_problems(corpus.documents("heldout", "code"), settings, context.seed)
+    neighbours = (
+        Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
+    )
+    gaps = list(asked_gaps(problems, context.model, settings, neighbours))
     return [_task(gap, layout, settings) for layout in asked_layouts(context.model, settings) for gap in gaps]
 
 
