@@ -165,10 +165,10 @@ def _asked(task: Task, settings: CommonSettings) -> Task:
 
 
 def layouts_in(path: Path) -> tuple[str, ...] | None:
-    """The layouts that a file's samples name in ``format``; None if no sample names one."""
+    """The layouts that a file's samples name in ``layout``, or else in ``format``; None if no sample names one."""
     named: dict[str, None] = {}
     for _, row in read_records(path):
-        layout = row.get("format")
+        layout = row.get("layout", row.get("format"))
         if layout in _LAYOUTS:
             named[layout] = None
     return tuple(named) or None

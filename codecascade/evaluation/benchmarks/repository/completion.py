@@ -86,8 +86,11 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 
 def _layouts(context: EvaluationContext, settings: RepositorySettings) -> list[str]:
-    known = context.model.infilling_formats[:1]
-    return [*known, LEFT_TO_RIGHT] if settings.left_to_right or not known else [*known]
+    """The first layout that the model knows, and left to right; of given samples those that their file names."""
+    known = list(context.model.infilling_formats)
+    if context.model.left_to_right is not None:
+        return [*known, *[LEFT_TO_RIGHT] * context.model.left_to_right]
+    return [*known[:1], *[LEFT_TO_RIGHT] * (settings.left_to_right or not known)]
 
 
 def _task(problem: RepositoryProblem, layout: str, shown: FileContext, context: EvaluationContext) -> Task:
@@ -246,7 +249,7 @@ BENCHMARKS = (
         scores=scores,
         notes=notes,
         greedy=True,
-        by_one_rule=tuple(METRICS),
+        by_one_rule=METRICS,
         settings=RepositorySettings,
         size=_size,
         kept_out="never",

@@ -206,3 +206,11 @@ def test_a_model_that_reads_the_other_files_gains(
     }
     assert {part["path"] for part in told["psm_imported"]["other_files"]} == {"shop/price.py"}
     assert "other_files" not in told["psm_none"]
+    # The samples can be scored again from their file, whatever the layout.
+    again, _ = measure(
+        NAME,
+        data={NAME: shop},
+        samples={NAME: shop.parent / "evaluation/samples" / f"{NAME}.jsonl"},
+        folder=shop.parent / "again",
+    )
+    assert again.metrics == result.metrics
