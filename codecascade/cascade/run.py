@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from codecascade.cascade.bases import make_base
-from codecascade.cascade.budget.measuring import MeasuringTimer
+from codecascade.cascade.budget.measuring import measuring_timer
 from codecascade.cascade.budget.promise import say_how_long
 from codecascade.cascade.budget.steps import StepTimer, resolve_minutes
 from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
@@ -40,7 +40,6 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.generation.requests import Generator
-from codecascade.generation.served.settings import OWN
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
@@ -214,9 +213,9 @@ class _Cascade:
         for stage in self.untrained:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
-        own = self.recipe.evaluate.engine == OWN
-        measuring = MeasuringTimer(self.bases[BASE], measuring_precision(self.recipe, BASE)) if own else None
-        say_how_long(self.untrained, self.ahead.plan, timer, measuring, self.display)
+        unmeasured = self.world.from_first(lambda: self.folder.unmeasured(self.recipe, self.stages))
+        timers = timer, measuring_timer(self.recipe, self.bases[BASE])
+        say_how_long(self.untrained, unmeasured, self.ahead.plan, *timers, self.display)
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:

@@ -187,11 +187,17 @@ class RunFolder:
 
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
         """Whether the bases and the models of these stages are measured, and the run's reports are written."""
+        reported = self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
+        return reported and not self.unmeasured(recipe, stages)
+
+    def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
+        """Those of the bases and the models of these stages that are still to be measured."""
         names = [*recipe.roots, *(stage.name for stage in stages)]
-        measured = all(
-            self.is_measured(name, recipe.measured[name].model_dump(mode="json")) for name in names
-        )
-        return measured and self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
+        return {
+            name
+            for name in names
+            if not self.is_measured(name, recipe.measured[name].model_dump(mode="json"))
+        }
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:

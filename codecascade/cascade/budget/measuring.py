@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from codecascade.cascade.measure import measuring_precision
 from codecascade.evaluation.cost import evaluation_seconds
 from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.requests import Generator, Request, SamplingParams
+from codecascade.generation.served.settings import OWN
 from codecascade.ground.choices import Precision
+from codecascade.recipe.settings import BASE, Recipe
 from codecascade.training.parallel.ranks import join_world
 
-PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 16, 200, 24
-"""The texts that are timed: as many and as long as those of a pass of the infilling benchmarks."""
+PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 128, 24
+"""The texts that are timed: about as long as those of the infilling benchmarks, and enough of them to be decoded
+together as those are."""
 SHORT_TIMING = 30.0
 """Seconds. If the texts are estimated to take longer, they are not timed: the estimate is near enough."""
 
@@ -79,6 +83,17 @@ class MeasuringTimer:
             max(both - reading, 0.0) / (PROMPTS * ANSWER_TOKENS),
             join_world().size,
         )
+
+
+def measuring_timer(recipe: Recipe, base: str) -> MeasuringTimer | None:
+    """A timer for what the recipe measures with; None if that is another engine than the own one.
+
+    Args:
+        base: what the base model is loaded from.
+    """
+    if recipe.evaluate.engine != OWN:
+        return None
+    return MeasuringTimer(base, measuring_precision(recipe, BASE))
 
 
 def _answer(generator: Generator, prompts: range, length: int, tokens: int) -> float:

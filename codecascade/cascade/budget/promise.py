@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from codecascade.cascade.budget.measuring import MeasuringTimer
 from codecascade.cascade.budget.steps import StepTimer, budget_minutes
 from codecascade.cascade.display import RunDisplay
-from codecascade.evaluation.cost import evaluation_seconds
+from codecascade.evaluation.cost import EvaluationCost, evaluation_seconds
 from codecascade.ground.format import show_seconds
 from codecascade.plan.devices import this_device_flops
 from codecascade.plan.plan import RecipePlan
@@ -21,12 +21,13 @@ SHORT_STEP = 1.0
 
 def say_how_long(
     stages: Sequence[Stage],
+    unmeasured: Collection[str],
     plan: RecipePlan,
     timer: StepTimer,
     measuring_timer: MeasuringTimer | None,
     display: RunDisplay,
 ) -> None:
-    """Say how long the training of ``stages`` will take, and the measuring of all models of ``plan``.
+    """Say how long the training of ``stages`` will take, and the measuring of the models that are ``unmeasured``.
 
     Print nothing if the shape of the models is unknown, or if no stage is left to be trained.
 
@@ -47,7 +48,9 @@ def say_how_long(
         else:
             training += (stage.total_steps or 0) * known[stage.name] / speed
     parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
-    measuring = _measuring_seconds(plan, parameters, speed, measuring_timer)
+    evaluations = [each for each in plan.evaluations if each.name in unmeasured]
+    base = plan.base_parameters.get(BASE)
+    measuring = _measuring_seconds(evaluations, base, parameters, speed, measuring_timer)
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
         f"{_making(stages, plan, parameters, speed)}and {_at_least_a_minute(measuring)} of measuring; stop at any "
@@ -56,19 +59,22 @@ def say_how_long(
 
 
 def _measuring_seconds(
-    plan: RecipePlan, parameters: Mapping[str, int | None], speed: float, timer: MeasuringTimer | None
+    evaluations: Sequence[EvaluationCost],
+    base: int | None,
+    parameters: Mapping[str, int | None],
+    speed: float,
+    timer: MeasuringTimer | None,
 ) -> float:
     """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``."""
-    asked = [model for model in plan.evaluations if model.read or model.written]
-    size = plan.base_parameters.get(BASE)
-    if not asked or size is None or timer is None or not timer.worth_while(size, speed):
+    asked = [model for model in evaluations if model.read or model.written]
+    if not asked or base is None or timer is None or not timer.worth_while(base, speed):
         return sum(
             evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
             for model in asked
         )
     timed = timer.speed()
     return sum(
-        timed.seconds(model.read, model.written, (parameters[model.name] or size) / size) for model in asked
+        timed.seconds(model.read, model.written, (parameters[model.name] or base) / base) for model in asked
     )
 
 

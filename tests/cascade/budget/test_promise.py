@@ -45,12 +45,16 @@ class FakeMeasuring:
 
 
 def said(
-    data: dict[str, Any], timer: FakeTimer, monkeypatch: pytest.MonkeyPatch, measured: Any = None
+    data: dict[str, Any],
+    timer: FakeTimer,
+    monkeypatch: pytest.MonkeyPatch,
+    measuring: Any = None,
+    unmeasured: tuple[str, ...] = ("base", "code"),
 ) -> str:
     monkeypatch.setattr(promise, "this_device_flops", lambda: DEVICE_FLOPS)
     recipe = make_recipe(data)
     console = Console(file=io.StringIO(), width=300)
-    say_how_long(recipe.stage, make_plan(recipe), timer, measured, RunDisplay(console))  # type: ignore[arg-type]
+    say_how_long(recipe.stage, unmeasured, make_plan(recipe), timer, measuring, RunDisplay(console))  # type: ignore[arg-type]
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text
@@ -104,6 +108,9 @@ def test_measuring_is_timed_where_models_are_small(
     assert seconds > 600
     text = said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True))
     assert f"and {show_seconds(seconds)} of measuring" in text
+    of_code = said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), ("code",))
+    last = sizes[1] * (1 + plan.evaluations[1].read / 1000 + plan.evaluations[1].written / 100)
+    assert f"and {show_seconds(last)} of measuring" in of_code, "the base is measured already"
     by_flops = said(data, FakeTimer(0.5), monkeypatch)
     assert by_flops != text
     assert said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(False)) == by_flops
