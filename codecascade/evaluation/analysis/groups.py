@@ -154,7 +154,10 @@ class Figures:
     def _read(self, benchmark: str, model: str) -> tuple[MeasuredBenchmark, dict[str, Scores]]:
         key = benchmark, model
         if key not in self._scores:
-            measured = read_evaluation(self._evaluations / model).benchmarks.get(benchmark)
+            folder = self._evaluations / model
+            if not (folder / "results.json").exists():
+                raise UserError(f"{model} is not measured yet")
+            measured = read_evaluation(folder).benchmarks.get(benchmark)
             if measured is None:
                 raise UserError(f"{model} is not measured by {benchmark} yet")
             self._scores[key] = measured, scores_of(measured)
