@@ -8,6 +8,7 @@ Used by quickstart_study.py.
 
 from __future__ import annotations
 
+import ast
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from torch import Tensor
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.reading.functions import python_functions
 from codecascade.evaluation.benchmarks.code.humaneval import DATA, parse_problems
-from codecascade.evaluation.benchmarks.infilling.problems import body_lines, single_line_problems
+from codecascade.evaluation.benchmarks.infilling.problems import single_line_problems
 from codecascade.evaluation.data import load_records
 from codecascade.evaluation.subsets import subset
+from codecascade.ground.python_source import parse_module
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
@@ -75,6 +77,27 @@ def heldout_lines(corpus: Corpus, count: int, seed: int = 0) -> list[MaskedLine]
         lines, number = source.splitlines(keepends=True), rng.choice(body_lines(source))
         found.append(MaskedLine("".join(lines[:number]), lines[number], "".join(lines[number + 1 :])))
     return _with_wrong_suffixes(found)
+
+
+def body_lines(source: str) -> list[int]:
+    """The numbers (from 0) of the lines of a function's body that have code. The docstring is left out."""
+    tree = parse_module(source)
+    if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    first = node.body[0]
+    header = first.end_lineno if ast.get_docstring(node) is not None else _first_line(first) - 1
+    assert header is not None
+    lines = source.splitlines()
+    return [
+        number
+        for number in range(max(header, node.lineno), len(lines))
+        if lines[number].strip() and not lines[number].lstrip().startswith("#")
+    ]
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def humaneval_lines(count: int, seed: int = 0) -> list[MaskedLine]:

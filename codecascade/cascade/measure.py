@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from codecascade.generation.served.vllm import check_installed, tensor_parallel
 from codecascade.ground.choices import Precision
 from codecascade.instruct.dialogues.settings import MADE
 from codecascade.model.sources import config_of
-from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.recipe.settings import Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
@@ -69,14 +69,13 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     Raises:
         UserError: programs can't be confined on this machine, or a benchmark's data or its judge can't be found.
     """
-    names = {
-        name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
-    }
+    measured = [recipe.measured[name] for name in (*recipe.roots, *(stage.name for stage in stages))]
+    names = {name for settings in measured for name in settings.benchmarks}
     needs = {need for name in names for need in BENCHMARKS[name].needs}
     for name in sorted(names):
         if (data := BENCHMARKS[name].data) is not None:
             locate_data(name, data, None)
-    for settings in (recipe.evaluate, *(stage.evaluate for stage in stages)):
+    for settings in measured:
         check_judges(settings.benchmarks, settings)
     makes = any(stage.makes(kind) for stage in stages for kind in MADE)
     return Sandbox(recipe.sandbox) if makes or "sandbox" in needs else None
@@ -85,12 +84,12 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
 def measuring_precision(recipe: Recipe, name: str) -> Precision:
     """The precision in which a model of the cascade is measured: a stage's own.
 
-    The base is measured as the stages that start from it are, if they agree; so the difference between them comes
+    A base is measured as the stages that start from it are, if they agree; so the difference between them comes
     from training alone.
     """
-    if name != BASE:
+    if name not in recipe.roots:
         return recipe[name].precision
-    of_children = {stage.precision for stage in recipe.stage if stage.parent == BASE}
+    of_children = {stage.precision for stage in recipe.stage if stage.parent == name}
     return of_children.pop() if len(of_children) == 1 else "auto"
 
 
@@ -169,21 +168,21 @@ def measured_backend(
         yield backend
 
 
-def check_engines(recipe: Recipe, stages: Sequence[Stage], base: str) -> None:
+def check_engines(recipe: Recipe, stages: Sequence[Stage], bases: Mapping[str, str]) -> None:
     """See, before the work starts, that the engines are there that the models are to be measured by.
 
     Args:
-        base: what the model is loaded from that comes in. One that is to be made from scratch has no folder yet.
+        bases: what each model is loaded from that comes in. One that is to be made from scratch has no folder yet.
 
     Raises:
         UserError: vLLM is not installed, or can't serve the base, or the settings do not suit the model.
     """
-    of_base = recipe.evaluate
-    if of_base.engine != OWN and of_base.benchmarks and recipe.tokenizer is None:
-        check_served(of_base.engine, of_base.server, base)
-    # All stages have the base's heads.
-    config = config_of(recipe.base)
+    for name, base in recipe.roots.items():
+        if base.evaluate.engine != OWN and base.evaluate.benchmarks and not base.random_weights:
+            check_served(base.evaluate.engine, base.evaluate.server, bases[name])
     for stage in stages:
+        # All stages have their base's heads.
+        config = config_of(recipe.roots[recipe.root(stage)].model)
         if stage.evaluate.engine == VLLM and stage.evaluate.benchmarks:
             check_installed(stage.evaluate.server)
             if config is not None:

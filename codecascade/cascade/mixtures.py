@@ -119,14 +119,17 @@ class Mixtures:
         ]
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
-        """The stage's data stream. Its draws are keyed by the stage's seed and name."""
+        """The stage's data stream.
+
+        Its draws are keyed by the stage's seed, and by its name or that of the stage whose data it has.
+        """
         sources = [source for item in stage.mixture for source in self._sources(stage, item)]
         return TokenStream(
             sources,
             tokenizer,
             sequence_length=stage.sequence_length,
             rows=stage.rows,
-            seed=draw(stage.seed, stage.name, size=4),
+            seed=draw(stage.seed, stage.same_data_as or stage.name, size=4),
             infilling=stage.infilling if stage.uses_infilling else None,
             document_masks=stage.document_masks,
             chat=stage.chat,

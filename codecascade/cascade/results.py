@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from codecascade.ground.files.atomic import write_json
 from codecascade.ground.format import counted, listed, show_bytes
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.instruct.self_instruct.pipeline import SUMMARY, read_summary
+from codecascade.model.sources import config_of
+from codecascade.recipe.bases import BaseSettings
+from codecascade.recipe.compare import CompareSettings
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
-from codecascade.reports.cascade.run_report import ModelReport, RunReport
+from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure, RunReport
 from codecascade.training.loop import TrainingResult
 
 ModelResults = Mapping[str, BenchmarkResult]
@@ -26,14 +30,16 @@ DEMONSTRATION = 100
 """Steps. The report calls a long_context stage of fewer steps a demonstration."""
 
 
-def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, ModelResults]) -> None:
+def write_run_results(
+    recipe: Recipe, run: RunFolder, stages: Sequence[Stage], results: Mapping[str, ModelResults]
+) -> None:
     """Write ``RUN/results.json``: ``models`` (the figures of each), ``cost`` and ``versions``.
 
     ``cost`` has for each stage ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` ...
     """
     cost: dict[str, Any] = {}
-    for name in (BASE, *(stage.name for stage in stages)):
-        trained = None if name == BASE else run.cost(next(stage for stage in stages if stage.name == name))
+    for name in (*recipe.roots, *(stage.name for stage in stages)):
+        trained = None if name in recipe.roots else run.cost(recipe[name])
         measuring = {"evaluation_seconds": _seconds(results.get(name, {}))}
         if name in results or trained is not None:
             cost[name] = (vars(trained) if trained else {}) | measuring
@@ -61,24 +67,31 @@ def make_run_report(
     base_notes = ("This base is an instruct model already.",) if instruct_base else ()
     models = [
         ModelReport(
-            BASE,
+            name,
             None,
             BASE,
-            notes=base_notes,
-            results=dict(results.get(BASE, {})),
-            evaluation_seconds=_seconds(results.get(BASE, {})),
+            notes=base_notes if name == BASE else (),
+            settings=_base_settings(base) if recipe.bases else {},
+            results=dict(results.get(name, {})),
+            evaluation_seconds=_seconds(results.get(name, {})),
         )
+        for name, base in recipe.roots.items()
     ]
+    drawn = {name for block in recipe.compare if "attention" in block.plots for name in block.members}
     models += [
         _stage_report(run, stage, cost, results.get(stage.name, {}))
         for stage in stages
         if (cost := run.cost(stage)) is not None
     ]
+    paths = run.bases(recipe) | {stage.name: str(run.model(stage.name)) for stage in stages}
     train, heldout = manifest.splits["train"].total, manifest.splits["heldout"].total
     return RunReport(
         name=recipe.name,
         base=_without_path(recipe.base),
-        models=tuple(models),
+        models=tuple(
+            replace(each, config=config_of(paths[each.name])) if each.name in drawn else each
+            for each in models
+        ),
         corpus={
             "sources": ", ".join(manifest.sources),
             "training": f"{counted(train.documents, 'document')}, {show_bytes(train.bytes)}",
@@ -87,8 +100,36 @@ def make_run_report(
         },
         versions=_versions(results),
         command=command,
+        questions=tuple(map(_question, recipe.compare)),
         code="the corpus" if set(recipe.corpus) <= NAMED.keys() else "your code",
     )
+
+
+def _question(block: CompareSettings) -> Question:
+    figures = tuple(
+        QuestionFigure(each.benchmark, each.metric_name, each.against or each.metric_name, each.expects)
+        for each in block.figures
+    )
+    return Question(
+        block.name,
+        block.question,
+        block.groups,
+        figures,
+        block.settings_differ,
+        block.paper,
+        block.source,
+        block.plots,
+    )
+
+
+def _base_settings(base: BaseSettings) -> dict[str, str]:
+    """Where a model that comes in is from; told where there are several."""
+    model = _without_path(base.model)
+    if not base.random_weights:
+        return {"model": model}
+    trained = base.tokenizer is not None and base.tokenizer.vocabulary is not None
+    tokenizer = "trained on the corpus" if trained else f"that of {_without_path(base.tokenizer_model or '')}"
+    return {"model": f"the shape of {model}, random weights of seed {base.seed}", "tokenizer": tokenizer}
 
 
 def _versions(results: Mapping[str, ModelResults]) -> dict[str, str]:

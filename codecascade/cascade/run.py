@@ -7,12 +7,12 @@ rank runs this: the first rank writes, measures and reports, and the others help
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
+from codecascade.cascade.bases import make_base
 from codecascade.cascade.budget.measuring import measuring_timer
 from codecascade.cascade.budget.promise import say_how_long
 from codecascade.cascade.budget.steps import StepTimer, resolve_minutes
@@ -32,7 +32,7 @@ from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, need
 from codecascade.cascade.run_folder import RunFolder, serve_hint
 from codecascade.cascade.run_inputs import RunInputs
 from codecascade.cascade.shared.generator import on_all_ranks
-from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
+from codecascade.cascade.stage_models import stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.storage.copies import Copies, check_target, copy_finished
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
@@ -97,8 +97,8 @@ def run_cascade(
         return False
     stages = [ahead.recipe[name] for name in ahead.stages]
     sandbox = sandbox_for(ahead.recipe, stages)
-    world.from_first(lambda: check_engines(ahead.recipe, stages, base_name(ahead.recipe, run)))
-    with stopped_at_once(), _locked(folder, world):
+    world.from_first(lambda: check_engines(ahead.recipe, stages, run.bases(ahead.recipe)))
+    with stopped_at_once(), FolderLock(folder) if world.first else nullcontext():
         if world.first:
             run.write(ahead.recipe)
         world.wait_for_all()
@@ -108,15 +108,6 @@ def run_cascade(
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
     display.say(serve_hint(ahead.recipe, ahead.stages, run))
     return True
-
-
-@contextmanager
-def _locked(folder: Path, world: World) -> Iterator[None]:
-    if not world.first:
-        yield
-        return
-    with FolderLock(folder):
-        yield
 
 
 class _Cascade:
@@ -135,7 +126,7 @@ class _Cascade:
         self.ahead, self.recipe = ahead, ahead.recipe
         self.folder, self.sandbox, self.world, self.display = run, sandbox, world, display
         self.command = f"codecascade run {file or 'RECIPE'}"
-        self.base = base_name(self.recipe, run)
+        self.bases = run.bases(self.recipe)
         self.results: dict[str, dict[str, BenchmarkResult]] = {}
         self.copies = copies
         self.instruct_base = False
@@ -152,10 +143,11 @@ class _Cascade:
 
     def run(self) -> None:
         self._open_corpus()
-        self._prepare_base()
+        self._prepare_bases()
         self._compare_inputs()
         self._budget()
-        self._measure(BASE, self.base, self.recipe.evaluate)
+        for name, base in self.recipe.roots.items():
+            self._measure(name, self.bases[name], base.evaluate)
         for stage in self.stages:
             if stage.name in self.ahead.untrained:
                 self._train(stage)
@@ -180,14 +172,18 @@ class _Cascade:
         self.mixtures = Mixtures(self.corpus, self.folder)
         self.mixtures.check(self.recipe, self.untrained)
 
-    def _prepare_base(self) -> None:
-        if self.recipe.tokenizer is not None and self.world.first and not self.folder.model(BASE).exists():
-            self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
-            make_base(self.recipe, self.folder, self.corpus)
+    def _prepare_bases(self) -> None:
+        for name, base in self.recipe.roots.items():
+            if base.random_weights and self.world.first and not self.folder.base(name).exists():
+                tokenizer = base.tokenizer_model or "a tokenizer trained on the corpus"
+                self.display.say(f"{name}: {base.model} from scratch, seed {base.seed}, with {tokenizer}")
+                make_base(self.recipe, name, self.folder, self.corpus)
         self.world.wait_for_all()
-        tokenizer = self.world.on_all(lambda: open_model(self.base)).tokenizer
-        self.instruct_base = tokenizer.chat_format is not None
-        tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
+        opened = self.world.on_all(lambda: {name: open_model(model) for name, model in self.bases.items()})
+        self.instruct_base = opened[BASE].tokenizer.chat_format is not None
+        tokenizers = stage_tokenizers(
+            self.recipe, self.stages, {name: model.tokenizer for name, model in opened.items()}
+        )
         for stage in self.untrained:
             self.mixtures.check_formats(stage, tokenizers[stage.name])
 
@@ -196,7 +192,8 @@ class _Cascade:
 
         def compare() -> None:
             self.inputs = RunInputs(self.folder)
-            self.base_files = self.inputs.check_base(self.base)
+            models = {model: self.inputs.check_base(model) for model in {*self.bases.values()}}
+            self.base_files = {name: models[model] for name, model in self.bases.items()}
             self.inputs.check_corpus(self.corpus)
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
@@ -208,7 +205,7 @@ class _Cascade:
 
     def _budget(self) -> None:
         """Turn budgets in minutes into steps, and say how long the run will take."""
-        timer = StepTimer(self.base)
+        timer = StepTimer(lambda stage: self.bases[self.recipe.root(stage)])
         self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)
@@ -217,7 +214,7 @@ class _Cascade:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
         unmeasured = self.world.from_first(lambda: self.folder.unmeasured(self.recipe, self.stages))
-        timers = timer, measuring_timer(self.recipe, self.base)
+        timers = timer, measuring_timer(self.recipe, self.bases[BASE])
         say_how_long(self.untrained, unmeasured, self.ahead.plan, *timers, self.display)
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
@@ -232,9 +229,13 @@ class _Cascade:
         for kind in self.mixtures.to_make(stage):
             self._make_dialogues(stage, kind)
         self._say_dialogues(stage)
-        parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
+        parent = self.bases.get(stage.parent) or str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
-            lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
+            lambda: (
+                self.base_files[stage.parent]
+                if stage.parent in self.bases
+                else self.inputs.check_model(stage.parent)
+            )
         )
         train_stage(
             self.recipe, stage, parent, parent_files, self.mixtures, self.folder, self.world, self.display
@@ -245,10 +246,7 @@ class _Cascade:
 
     def _make_dialogues(self, stage: Stage, kind: str) -> None:
         """Make the dialogues that are not there yet; its parent is trained and measured by now."""
-        if kind == "mined":
-            self._mine(stage)
-        if kind == KIND:
-            self._self_instruct(stage)
+        (self._self_instruct if kind == KIND else self._mine)(stage)
 
     def _say_dialogues(self, stage: Stage) -> None:
         """Say of each source of dialogues what was read, and what of it was not used."""
@@ -275,7 +273,7 @@ class _Cascade:
     def _self_instruct(self, stage: Stage) -> None:
         if self.world.first:
             assert self.sandbox is not None
-            step = SelfInstructStep(self.recipe, self.folder, self.corpus, self.base)
+            step = SelfInstructStep(self.recipe, self.folder, self.corpus, self.bases)
             twin = step.twin(stage)
             if twin is not None:
                 step.copy(stage, twin)
@@ -311,9 +309,9 @@ class _Cascade:
 
         def keep(results: dict[str, BenchmarkResult]) -> None:
             self.results[name] = dict(results)
-            write_run_results(self.folder, self.stages, self.results)
+            write_run_results(self.recipe, self.folder, self.stages, self.results)
 
-        if name != BASE:
+        if name not in self.bases:
             self.inputs.check_model(name)
         self.results[name] = {}
         folder, precision = self.folder.evaluation(name), measuring_precision(self.recipe, name)
@@ -331,8 +329,11 @@ class _Cascade:
                 after_each=keep,
             )
         keep(self.results[name])
-        self._report()
-        self.folder.note_measured(name, settings.model_dump(mode="json"))
+        measured_by, last = settings.model_dump(mode="json"), [*self.bases, *self.ahead.stages][-1]
+        # Of a model that was measured before nothing is new, and the last one's report has all.
+        if name == last or not self.folder.is_measured(name, measured_by):
+            self._report()
+        self.folder.note_measured(name, measured_by)
 
     def _report(self) -> None:
         self.report = make_run_report(

@@ -14,6 +14,7 @@ from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
+from codecascade.evaluation.benchmarks.heldout.small import small_corpus_warning
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,7 @@ def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
 
 def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:
     """The texts of all benchmarks that are here, and of those that the run uses."""
-    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+    return benchmark_texts(in_use=[name for one in recipe.measured.values() for name in one.benchmarks])
 
 
 def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:
@@ -57,3 +57,5 @@ def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, in
         engine=LocalEngine(os.cpu_count() or 1),
         progress=progress,
     )
+    if said := small_corpus_warning(Corpus.open(run.corpus)):
+        logger.warning("corpus: %s %s", run.corpus, said)

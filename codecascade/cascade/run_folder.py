@@ -1,6 +1,6 @@
 """A run's folder: where everything is in it, and what of the run is done.
 
-``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
+``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` and ``bases/`` (models from scratch), ``dialogues/<stage>/``,
 ``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``,
 ``evaluations/<model>/``, ``results.json``, ``report.md``, ``report.html``.
 """
@@ -39,7 +39,18 @@ class RunFolder:
     path: Path
 
     def model(self, name: str) -> Path:
-        return self.path / "base" if name == BASE else self.path / "models" / name
+        return self.path / "models" / name
+
+    def base(self, name: str) -> Path:
+        """The folder of a model that starts from scratch."""
+        return self.path / "base" if name == BASE else self.path / "bases" / name
+
+    def bases(self, recipe: Recipe) -> dict[str, str]:
+        """What :func:`codecascade.model.sources.load` takes for each model that comes in, by its name."""
+        return {
+            name: str(self.base(name)) if base.random_weights else base.model
+            for name, base in recipe.roots.items()
+        }
 
     def evaluation(self, name: str) -> Path:
         return self.path / "evaluations" / name
@@ -84,7 +95,9 @@ class RunFolder:
         Raises:
             UserError: a file is where a folder is needed, or the other way round.
         """
-        folders = [self.corpus, self.model(BASE), self.evaluation(BASE)]
+        folders = [self.corpus]
+        for name in recipe.roots:
+            folders += [self.base(name), self.evaluation(name)]
         files = [self.path / "recipe.toml", self.inputs, *self.reports]
         for stage in recipe.stage:
             made = [self.made_dialogues(stage.name, kind) for kind in MADE]
@@ -128,8 +141,19 @@ class RunFolder:
         return recipe
 
     def write(self, recipe: Recipe) -> None:
-        """Write the recipe, with the values that the run uses, to ``recipe.toml``."""
+        """Write the recipe, with the values that the run uses, to ``recipe.toml``.
+
+        A report that answers other questions is removed, so that the run is not done before it is written again.
+        """
+        if not self._asks_the_same(recipe):
+            for report in self.reports:
+                report.unlink(missing_ok=True)
         write_recipe(recipe, self.path / "recipe.toml")
+
+    def _asks_the_same(self, recipe: Recipe) -> bool:
+        """Whether the comparisons are those of the recipe that the run was begun with."""
+        path = self.path / "recipe.toml"
+        return not path.exists() or read_recipe(path).compare == recipe.compare
 
     # ---- what is done
 
@@ -162,21 +186,24 @@ class RunFolder:
             return False
 
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
-        """Whether the base and the models of these stages are measured, and the run's reports are written."""
-        return not self.unmeasured(recipe, stages) and all(path.exists() for path in self.reports)
+        """Whether the bases and the models of these stages are measured, and the run's reports are written."""
+        measured = not self.unmeasured(recipe, stages)
+        return measured and self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
 
     def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
-        """Those of the base and the models of these stages that are still to be measured."""
-        models = [(BASE, recipe.evaluate), *((stage.name, stage.evaluate) for stage in stages)]
+        """Those of the bases and the models of these stages that are still to be measured."""
+        names = [*recipe.roots, *(stage.name for stage in stages)]
         return {
-            name for name, settings in models if not self.is_measured(name, settings.model_dump(mode="json"))
+            name
+            for name in names
+            if not self.is_measured(name, recipe.measured[name].model_dump(mode="json"))
         }
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:
     """What to do with the model of the last of ``stages``, for a person."""
     last = stages[-1] if stages else BASE
-    model = shlex.quote(str(run.model(last)))
+    model = shlex.quote(run.bases(recipe)[BASE] if last == BASE else str(run.model(last)))
     is_chat = last != BASE and recipe[last].kind == "instruct"
     talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
     return f"{talk}To try it in the browser or an editor: codecascade serve {model}"

@@ -1,73 +1,25 @@
-"""The base model of a cascade, and how the model of a stage's parent becomes the one that the stage trains."""
+"""How the model of a stage's parent becomes the one that the stage trains."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from codecascade.cascade.run_folder import RunFolder
-from codecascade.corpus.corpus import Corpus, sample_texts
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.atomic import atomic_folder
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import check_target, write_description
-from codecascade.model.presets import build, initial_weights
-from codecascade.model.sources import load, resolve
 from codecascade.model.stored.model import StoredModel
 from codecascade.model.stored.weights import StoredWeights
-from codecascade.model.stored.writing import write_in_turn
-from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import long_context_shape, rows_with
 from codecascade.tokens.chat import chat_token_ids, with_chat_format
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.tokens.training import train_tokenizer
 from codecascade.training.embeddings import GrownWeights, NewRowValues, new_row_values
 from codecascade.training.parallel.ranks import World
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
-
-
-def check_base(recipe: Recipe) -> None:
-    """Check that the base can be used, without loading its weights.
-
-    Raises:
-        UserError: it is not there, or it is a shape without weights and the recipe has no ``[tokenizer]``.
-    """
-    source = resolve(recipe.base)
-    if recipe.tokenizer is not None and source.kind != "preset":
-        raise UserError(
-            f"is for a preset as base, which has no weights; {recipe.base} has some", key="tokenizer"
-        )
-    if source.path is None and source.kind != "hub" and recipe.tokenizer is None:
-        # raises the error that says what is missing, and how to get it
-        load(recipe.base)
-
-
-def base_name(recipe: Recipe, run: RunFolder) -> str:
-    """What :func:`codecascade.model.sources.load` takes for the base model."""
-    return recipe.base if recipe.tokenizer is None else str(run.model(BASE))
-
-
-def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
-    """Write ``RUN/base``: a preset's shape, random weights by the seed, a tokenizer trained on the corpus's code.
-
-    Each tensor is drawn when its turn comes, so the model is never in memory as a whole.
-    """
-    config = resolve(recipe.base).config
-    assert config is not None
-    assert recipe.tokenizer is not None
-    texts = sample_texts(corpus, ["code"], recipe.tokenizer.characters)
-    tokenizer = train_tokenizer(texts, recipe.tokenizer.vocabulary, recipe.tokenizer.kind)
-    config = replace(config, vocab_size=rows_for(tokenizer.vocab_size))
-    shapes = {name: tuple(tensor.shape) for name, tensor in build(config, "meta").state_dict().items()}
-    path, dtype = run.model(BASE), DTYPES[recipe.dtype]
-    check_target(path)
-    with atomic_folder(path) as folder:
-        write_in_turn(folder, shapes, initial_weights(config, recipe.seed), dtype)
-        write_description(folder, config, tokenizer, dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -121,9 +73,11 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def stage_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> dict[str, Tokenizer]:
-    """The tokenizer of each stage by its name, given the base's. Raises as :func:`tokenizer_for`."""
-    tokenizers = {BASE: tokenizer}
+def stage_tokenizers(
+    recipe: Recipe, stages: Sequence[Stage], bases: Mapping[str, Tokenizer]
+) -> dict[str, Tokenizer]:
+    """The tokenizer of each model by its name, given those of the bases. Raises as :func:`tokenizer_for`."""
+    tokenizers = dict(bases)
     for stage in stages:
         index = recipe.stage.index(recipe[stage.name])
         try:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
-from codecascade.cascade.stage_models import DTYPES, stage_model
+from codecascade.cascade.stage_models import DTYPES, StageModel, stage_model
+from codecascade.ground.files.atomic import atomic_folder
 from codecascade.ground.format import show_seconds
 from codecascade.model.folder import check_target, write_description
 from codecascade.model.presets import build
 from codecascade.model.sources import open_model
+from codecascade.model.stored.weights import StoredWeights
+from codecascade.model.stored.writing import write_in_turn
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.checksums import Sums
-from codecascade.training.loop import train
+from codecascade.training.loop import TrainingResult, train
 from codecascade.training.parallel.ranks import World
 from codecascade.training.parallel.shared_folder import shared_folder
 from codecascade.training.parallel.weights_out import write_model
@@ -43,9 +47,13 @@ def train_stage(
     """
     prepared = world.on_all(lambda: stage_model(open_model(parent), stage))
     weights = prepared.weights(stage, world)
+    model = build(prepared.config, "meta")
+    if stage.total_steps == 0:
+        _write_untrained(recipe, stage, prepared, weights, run, world)
+        display.say(f"{stage.name}: not trained, its parent's weights")
+        return
     stream = mixtures.stream(stage, prepared.tokenizer)
     checkpoints = run.checkpoints(stage.name)
-    model = build(prepared.config, "meta")
     with display.training(stage.name) as progress:
         cost = train(
             model,
@@ -59,21 +67,11 @@ def train_stage(
             weights=weights,
             progress=progress,
         )
-    lineage = json.dumps(run.lineage(recipe, stage, cost), indent=2, ensure_ascii=False) + "\n"
     folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
     world.from_first(lambda: check_target(folder))
     with shared_folder(folder, world) as new:
         write_model(new, model, stage, world, dtype=dtype)
-        world.from_first(
-            lambda: write_description(
-                new,
-                prepared.config,
-                prepared.tokenizer,
-                dtype=dtype,
-                generation=prepared.parent.generation,
-                extra_files={LINEAGE: lineage},
-            )
-        )
+        world.from_first(lambda: _describe(new, recipe, stage, prepared, cost, run))
     if world.first:
         shutil.rmtree(checkpoints, ignore_errors=True)
         skipped = f" ({cost.skipped:,} left out)" if cost.skipped else ""
@@ -81,6 +79,38 @@ def train_stage(
             f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
             f"{show_seconds(cost.seconds)}, {cost.precision}"
         )
+
+
+def _write_untrained(
+    recipe: Recipe, stage: Stage, prepared: StageModel, weights: StoredWeights, run: RunFolder, world: World
+) -> None:
+    """Write the stage's model as it is before training, on the first rank."""
+    folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
+
+    def write() -> None:
+        check_target(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(folder) as new:
+            write_in_turn(new, dict(weights.shapes), weights.tensors(), dtype)
+            nothing = TrainingResult(0, 0, 0.0, 0.0, 0.0, "not trained")
+            _describe(new, recipe, stage, prepared, nothing, run)
+
+    world.from_first(write)
+
+
+def _describe(
+    folder: Path, recipe: Recipe, stage: Stage, prepared: StageModel, cost: TrainingResult, run: RunFolder
+) -> None:
+    """Write all files of the stage's model but its weights."""
+    lineage = json.dumps(run.lineage(recipe, stage, cost), indent=2, ensure_ascii=False) + "\n"
+    write_description(
+        folder,
+        prepared.config,
+        prepared.tokenizer,
+        dtype=DTYPES[recipe.dtype],
+        generation=prepared.parent.generation,
+        extra_files={LINEAGE: lineage},
+    )
 
 
 def _tracked(recipe: Recipe, stage: Stage, run: RunFolder, last_step: int) -> TrackedRun:

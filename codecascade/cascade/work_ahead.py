@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from codecascade.cascade.bases import check_bases
 from codecascade.cascade.dialogues.self_instruct import check_self_instruct
 from codecascade.cascade.run_corpus import needs_sources
 from codecascade.cascade.run_folder import RunFolder
-from codecascade.cascade.stage_models import check_base
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.plan.devices import Device
@@ -91,7 +91,7 @@ def _check(
     file: Path | None,
 ) -> RecipePlan:
     try:
-        check_base(recipe)
+        check_bases(recipe)
         check_trackers(recipe.log)
         missing = missing_texts(recipe, untrained, sources=needs_sources(recipe, run))
         if missing:

@@ -36,7 +36,10 @@ class CorpusSettings(Settings):
         "archives and packages, while folders, repositories and tables are kept whole",
     )
     heldout_share: float = Field(
-        0.01, ge=0, lt=1, description="share of the bytes held out, whole repositories at a time"
+        0.01,
+        ge=0,
+        lt=1,
+        description="share of the bytes held out: whole repositories, or files of one or few",
     )
     max_file_bytes: int = Field(1_000_000, gt=0, description="larger files are left out")
     longest_line: int = Field(1000, gt=0, description="code with a longer line (characters) is left out")

@@ -50,10 +50,10 @@ def without_unasked(metrics: dict[str, Metric], settings: Mapping[str, Any]) -> 
     """Leave out the zeros that older versions stored for a model that could not be asked to infill.
 
     Args:
-        settings: those of the measurement. Versions that store ``infilling.layouts`` store no such zeros, and may
-            have asked a model that can infill left to right as well.
+        settings: those of the measurement. Versions that store which layouts were asked (``infilling.layouts``) store
+            no such zeros, and may have asked a model that can infill left to right as well.
     """
-    if "infilling.layouts" in settings:
+    if any(name.endswith(".layouts") for name in settings):
         return metrics
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 
 NOT_RUN = "not run"
 """Written in place of a figure that is over no problems: it is not a zero."""
 
 
 def is_plain(metric: str) -> bool:
-    """Whether a metric is written as a plain number instead of in percent. Its benchmark decides."""
+    """Whether a metric is written as a plain number instead of in percent. Its benchmark decides.
+
+    A metric of some of the problems has a name that begins like that of all (``middle_nats_per_byte_line``).
+    """
     name = metric.partition("@")[0]
-    return any(name in benchmark.plain_metrics for benchmark in BENCHMARKS.values())
+    return any(
+        name == plain or name.startswith(f"{plain}_")
+        for benchmark in BENCHMARKS.values()
+        for plain in benchmark.plain_metrics
+    )
 
 
 def format_value(value: float, metric: str) -> str:
@@ -52,3 +59,8 @@ def format_p_value(value: float) -> str:
 def unit_of(metric: str) -> str:
     """What is written after a figure: a percent sign after a rate."""
     return "" if is_plain(metric) else " %"
+
+
+def layout_name(layout: str) -> str:
+    """An infilling layout for a reader: ``PSM``, ``left to right``. What a benchmark adds behind it is left out."""
+    return "left to right" if layout.startswith(LEFT_TO_RIGHT) else layout.partition("_")[0].upper()

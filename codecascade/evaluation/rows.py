@@ -14,7 +14,8 @@ of the task; and what the verdict adds: ``passed``, ``outcome`` and ``detail``, 
 TaskRow = dict[str, Any]
 """A line of ``tasks/<benchmark>.jsonl``, for a reader.
 
-``task_id``; ``prompt`` and ``suffix``, or ``messages`` and ``prefill``; ``expected``, ``test`` and the task's fields.
+``task_id``; ``prompt`` and ``suffix``, or ``messages`` and ``prefill``; ``other_files`` (parts of them, that come
+before the prompt as far as there is room); ``expected``, ``test`` and the task's fields.
 """
 
 

@@ -22,7 +22,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import BenchmarkSize, TokenEstimate
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt
-from codecascade.generation.requests import Scorer
+from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
@@ -40,6 +40,7 @@ __all__ = [
     "Need",
     "Program",
     "Prompt",
+    "ReferenceTokens",
     "SampleRow",
     "ScoredTexts",
     "Task",
@@ -59,6 +60,33 @@ there is neither); ``sandbox``; ``scores`` (log-probabilities, which a model giv
 def unchanged(text: str) -> str:
     """The text as it is."""
     return text
+
+
+@dataclass(frozen=True)
+class ReferenceTokens:
+    """A prompt with the reference answer behind it, whose log-probability is measured.
+
+    Attributes:
+        ids: the tokens of both.
+        first: the index of the first token that has a character of the answer.
+        ends: the last token is none of the text, but ends the answer.
+    """
+
+    ids: tuple[int, ...]
+    first: int
+    ends: bool = False
+
+    @classmethod
+    def continued(cls, tokenizer: Tokenizer, prompt: str, answer: str) -> ReferenceTokens:
+        """A text and what comes after it, encoded together, as a model has read it in training."""
+        before, ids = tokenizer.encode(prompt), tokenizer.encode(prompt + answer)
+        # A token that holds the border belongs to the answer.
+        same = next(
+            (index for index, (one, two) in enumerate(zip(before, ids, strict=False)) if one != two),
+            min(len(before), len(ids)),
+        )
+        begin = tokenizer.bos() or [start_id(tokenizer)]
+        return cls((*begin, *ids), len(begin) + same)
 
 
 @dataclass(frozen=True)
@@ -84,6 +112,8 @@ class Task:
         aliases: names that other tools' samples files have for the task.
         facts: what a judge sees of the task besides the answer, if the benchmark's answers are judged.
         from_solution: makes a completion of a whole program, which EvalPlus' samples files have (``solution``).
+        reference: the prompt and the reference answer in tokens. A model whose probabilities are known gets the
+            fields ``reference_nats`` and ``reference_tokens``, and ``end_nats`` of the token that ends the answer.
     """
 
     task_id: str
@@ -100,6 +130,7 @@ class Task:
     aliases: tuple[str, ...] = ()
     facts: JudgedFacts = field(default_factory=JudgedFacts)
     from_solution: Callable[[str], str] = unchanged
+    reference: Callable[[Tokenizer], ReferenceTokens] | None = None
 
     def given(self, completion: str) -> str:
         """The completion of a samples file, extracted like an answer of the model.

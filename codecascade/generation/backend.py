@@ -12,9 +12,35 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
 from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
+
+
+@dataclass(frozen=True)
+class RepositoryContext:
+    """The repository around a prompt, as an editor sends it: parts of other files come before the prompt.
+
+    Attributes:
+        most_tokens: of prompt and completion together. What does not fit is left out: lines far from the cursor
+            first, and of the chunks the first ones (:mod:`codecascade.generation.editing.prompt`).
+        path: of the file that the prompt is from.
+        chunks: the last ones are the most important.
+        context_share: of the room, what chunks get at most.
+    """
+
+    most_tokens: int
+    path: str = ""
+    repository: str = ""
+    chunks: tuple[RepositoryChunk, ...] = ()
+    context_share: float = 0.5
+
+    def prompt(self, prefix: str, suffix: str = "") -> EditorPrompt:
+        """What is known at a cursor between ``prefix`` and ``suffix``."""
+        return EditorPrompt(
+            prefix, suffix, self.path, self.repository, self.chunks, context_share=self.context_share
+        )
 
 
 @dataclass(frozen=True)
@@ -28,6 +54,11 @@ class TextPrompt:
 
     With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
     last one), rather than to generate nothing.
+
+    With ``editor_stops`` the completion ends where an editor's would, whose model does not see what is behind the
+    cursor.
+
+    With ``repository`` parts of other files come before it, and it is cut to fit.
     """
 
     prompt: str
@@ -35,6 +66,8 @@ class TextPrompt:
     heal: bool = True
     stop_after_text: bool = False
     beyond_context: bool = False
+    editor_stops: EditorStops | None = None
+    repository: RepositoryContext | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +78,7 @@ class InfillingPrompt:
     that takes a ``suffix`` chooses its own layout.
 
     With ``editor_lines`` the completion ends where an editor's would that asks for so much; ``language`` helps to see
-    where (:class:`~codecascade.generation.editing.stops.EditorStops`).
+    where (:class:`~codecascade.generation.editing.stops.EditorStops`). ``repository`` as for :class:`TextPrompt`.
     """
 
     prefix: str
@@ -55,6 +88,7 @@ class InfillingPrompt:
     stop: tuple[str, ...] = ()
     editor_lines: EditorLines | None = None
     language: str | None = None
+    repository: RepositoryContext | None = None
 
     @property
     def editor_stops(self) -> EditorStops | None:

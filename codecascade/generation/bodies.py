@@ -10,12 +10,21 @@ sent whole. A prompt that says ``heal=False`` is sent whole at once.
 
 from __future__ import annotations
 
-from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest
+from codecascade.generation.backend import (
+    ChatPrompt,
+    InfillingPrompt,
+    Prompt,
+    RepositoryContext,
+    TextPrompt,
+    TextRequest,
+)
+from codecascade.generation.editing.prompt import prompt_texts
 from codecascade.generation.replies import Body
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.seeds import draw
 
 _MORE = ("presence_penalty", "frequency_penalty", "top_k", "min_p", "repetition_penalty")
+CHARACTERS_PER_TOKEN = 3.2  # of code, about
 _LEAST_BIAS = -100.0
 """The API's name for minus infinity, which JSON has not."""
 
@@ -36,13 +45,25 @@ def http_request(
         messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
         return "/v1/chat/completions", {**body, "messages": messages}, ()
     if isinstance(prompt, TextPrompt):
-        body["prompt"] = prompt.prompt.removesuffix(owed)
+        text, _ = _cut(prompt.prompt, "", prompt.repository, sampling)
+        body["prompt"] = text.removesuffix(owed)
     else:
         assert isinstance(prompt, InfillingPrompt)
-        body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
+        prefix, suffix = _cut(prompt.prefix, prompt.suffix, prompt.repository, sampling)
+        body |= {"prompt": prefix, "suffix": suffix}
     if prompt.stop and not stops_after_text(prompt):
         body["stop"] = list(prompt.stop)
     return "/v1/completions", body, prompt.stop
+
+
+def _cut(
+    prefix: str, suffix: str, repository: RepositoryContext | None, sampling: SamplingParams
+) -> tuple[str, str]:
+    """The texts with the parts of other files before them, cut to the length that is about the tokens that fit."""
+    if repository is None:
+        return prefix, suffix
+    room = repository.most_tokens - min(sampling.max_new_tokens, repository.most_tokens // 2)
+    return prompt_texts(repository.prompt(prefix, suffix), int(room * CHARACTERS_PER_TOKEN))
 
 
 def sampling_body(model: str, sampling: SamplingParams, number: int, most: int) -> Body:

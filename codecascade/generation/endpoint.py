@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import InfillingPrompt, Prompt, TextCompletion, TextRequest
-from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
+from codecascade.generation.backend import ChatPrompt, Prompt, TextCompletion, TextRequest
+from codecascade.generation.bodies import CHARACTERS_PER_TOKEN, http_request, stops_after_text, trailing_space
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.openai_server import (
     SHORT_SECONDS,
@@ -39,8 +39,6 @@ from codecascade.ground.errors import RunFailed
 
 _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
-
-_CHARACTERS_PER_TOKEN = 3.2  # of code, about
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Endpoint:
 
     def count_tokens(self, text: str) -> int:
         """As the server counts (vLLM and llama.cpp can be asked), else an estimate."""
-        estimate = round(len(text) / _CHARACTERS_PER_TOKEN)
+        estimate = round(len(text) / CHARACTERS_PER_TOKEN)
         if self._counts is None:
             return estimate
         if text not in self._counts:
@@ -228,7 +226,7 @@ class Endpoint:
 
 def _cut_for_editors(prompt: Prompt, text: str) -> tuple[str, bool]:
     """The text up to where an editor wants it to end, which no server can be asked for; and whether it was cut."""
-    stops = prompt.editor_stops if isinstance(prompt, InfillingPrompt) else None
+    stops = None if isinstance(prompt, ChatPrompt) else prompt.editor_stops
     if stops is None:
         return text, False
     stopper = EditorStopper(stops)

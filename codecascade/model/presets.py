@@ -59,6 +59,19 @@ _SMOLLM2_135M = LlamaConfig(
     tie_word_embeddings=True,
 )
 
+_LLAMA_30M = LlamaConfig(
+    vocab_size=8192,
+    hidden_size=512,
+    intermediate_size=1376,
+    num_hidden_layers=8,
+    num_attention_heads=8,
+    num_key_value_heads=8,
+    head_dim=64,
+    max_position_embeddings=2048,
+    tie_word_embeddings=True,
+)
+"""Ours: for trials from scratch on a few cores."""
+
 _TINY = LlamaConfig(
     vocab_size=512,
     hidden_size=64,
@@ -79,6 +92,7 @@ PRESETS: dict[str, LlamaConfig] = {
         for variant in ("", "python", "instruct")
     },
     "smollm2-135m": _SMOLLM2_135M,
+    "llama-30m": _LLAMA_30M,
     "tiny": _TINY,
 }
 

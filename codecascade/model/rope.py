@@ -58,6 +58,26 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return turned.to(x.dtype)
 
 
+def expected_attention(
+    distances: Tensor, theta: float, scaling: RopeScaling | None, dimension: int
+) -> Tensor:
+    """The expected product of a query and a key by their distance: the mean cosine of the angles between them.
+
+    Of a query and a key that are alike, each pair of dimensions contributes the cosine of its angle. The mean is 1 at
+    distance 0. Where it stays high, far keys are not fainter than near ones. (Sun et al. 2022, without their decay;
+    paper, Fig. 9a.)
+
+    Args:
+        distances: in positions, (N,).
+        dimension: of the vectors; each pair of dimensions has a frequency.
+
+    Returns:
+        (N,) fp64.
+    """
+    turns = frequencies(dimension, theta, scaling, torch.device("cpu")).double()
+    return (distances.double()[:, None] * turns).cos().mean(-1)
+
+
 def halves_of_neighbours(weights: Tensor, heads: int) -> Tensor:
     """Rows (heads x D, ...) of a projection that rotates neighbours (2i with 2i + 1), for a rotation of halves.
 

@@ -79,6 +79,8 @@ DEVICES = {
     for device in (
         _sheet("a100-40gb", 40, 312, 600, 200, "NVIDIA A100 data sheet; DGX A100: 8 x HDR InfiniBand"),
         _sheet("a100-80gb", 80, 312, 600, 200, "NVIDIA A100 data sheet; DGX A100: 8 x HDR InfiniBand"),
+        _sheet("a100-40gb-pcie", 40, 312, 64, 200, "NVIDIA A100 PCIe data sheet (PCIe 4); network: assumed"),
+        _sheet("a100-80gb-pcie", 80, 312, 64, 200, "NVIDIA A100 PCIe data sheet (PCIe 4); network: assumed"),
         _sheet("h100", 80, 989, 900, 400, "NVIDIA H100 SXM data sheet; DGX H100: 8 x ConnectX-7"),
         _sheet("h100-pcie", 80, 756, 128, 200, "NVIDIA H100 PCIe data sheet (PCIe 5); network: assumed"),
         _sheet("h200", 141, 989, 900, 400, "NVIDIA H200 SXM data sheet; DGX H200: 8 x ConnectX-7"),
@@ -100,6 +102,8 @@ _CUDA_NAMES = (
     ("A100-SXM4-80GB", "a100-80gb"),
     ("A100-SXM-80GB", "a100-80gb"),
     ("A100-SXM4-40GB", "a100-40gb"),
+    ("A100-PCIE-40GB", "a100-40gb-pcie"),
+    ("A100 80GB PCIe", "a100-80gb-pcie"),
     ("H100 PCIe", "h100-pcie"),
     ("H100", "h100"),
     ("H200", "h200"),
@@ -109,8 +113,7 @@ _CUDA_NAMES = (
     ("MI300X", "mi300x"),
     ("L4", "l4"),
 )
-"""Words in PyTorch's names of GPUs, the more exact ones first, and the device in the table. An A100 for PCIe has
-other links than the table's, so it is not here."""
+"""Words in PyTorch's names of GPUs, the more exact ones first, and the device in the table."""
 _NETWORK_OF_OTHERS = _sheet("", 0, 0, 64, 25, "")
 
 

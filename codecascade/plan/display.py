@@ -19,7 +19,6 @@ from codecascade.plan.plan import RecipePlan, StagePlan
 from codecascade.plan.self_instruct import SelfInstructCost
 from codecascade.plan.simulation.simulated import SimulatedStep
 from codecascade.plan.traffic import UTILISATION
-from codecascade.recipe.settings import BASE
 
 _ROOMY = 0.95
 """The part of a device's memory above which a plan says that little is left for fragmentation."""
@@ -89,9 +88,19 @@ def _stages(plan: RecipePlan) -> Table:
     devices = "1 device" if plan.devices == 1 else f"{plan.devices:,} devices"
     columns = ("weights", "tokens", "steps", "FLOPs", "memory", "time")
     table = _table(f"{plan.name} on {devices}", *columns)
-    for depth, stage in _depth_first(plan.stages, BASE):
+    for name, parameters in plan.base_parameters.items():
+        # of a single base only its stages are shown
+        inset = len(plan.base_parameters) > 1
+        if inset:
+            table.add_row(Text(name), _figure(parameters, show_count))
+        _add_stages(table, plan.stages, name, inset)
+    return table
+
+
+def _add_stages(table: Table, stages: Sequence[StagePlan], base: str, inset: bool) -> None:
+    for depth, stage in _depth_first(stages, base):
         table.add_row(
-            Text("  " * depth + f"└ {stage.name}"),
+            Text("  " * (depth + inset) + f"└ {stage.name}"),
             _figure(stage.parameters, show_count),
             _figure(stage.tokens, show_count),
             _figure(stage.steps, "{:,}".format),
@@ -99,7 +108,6 @@ def _stages(plan: RecipePlan) -> Table:
             _figure(stage.memory_per_device, show_bytes),
             _figure(stage.seconds, show_estimate),
         )
-    return table
 
 
 def _memory(plan: RecipePlan) -> Table:

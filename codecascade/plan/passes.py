@@ -58,7 +58,7 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
     opened: dict[str | None, SplitManifest | None] = {None: None}
     for stage in recipe.stage:
         count = steps.get(stage.name)
-        if count is None:
+        if not count:
             continue
         total = sum(item.share for item in stage.mixture)
         for item in stage.mixture:

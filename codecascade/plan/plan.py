@@ -26,8 +26,9 @@ from codecascade.plan.remedies import remedies
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
-from codecascade.recipe.settings import BASE, Recipe, Stage
-from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+from codecascade.recipe.compare import unmeasured
+from codecascade.recipe.settings import Recipe, Stage
+from codecascade.recipe.shapes import look_at_bases, missing_texts, model_shapes
 from codecascade.training.parallel.settings import MeshShape
 
 MEASURING = "measuring"
@@ -83,7 +84,7 @@ class RecipePlan:
             the name of the stage, or :data:`MEASURING`.
         evaluations: the cost of measuring each model, the base first.
         dialogues: the cost of each stage's self-instruct.
-        base_parameters: of the base model; None where its shape is unknown.
+        base_parameters: of each model that comes in, by its name; None where its shape is unknown.
         passes: what each stage reads of each source.
     """
 
@@ -95,7 +96,7 @@ class RecipePlan:
     misfits: Mapping[str, str] = field(default_factory=dict)
     evaluations: tuple[EvaluationCost, ...] = ()
     dialogues: tuple[SelfInstructCost, ...] = ()
-    base_parameters: int | None = None
+    base_parameters: Mapping[str, int | None] = field(default_factory=dict)
     passes: tuple[Passes, ...] = ()
 
     def __getitem__(self, stage: str) -> StagePlan:
@@ -133,12 +134,12 @@ def make_plan(
     if device_flops is not None:
         device = replace(device, flops=device_flops)
     warnings: list[str] = []
-    base = look_at_base(recipe, warnings)
+    bases = look_at_bases(recipe, warnings)
     warnings.extend(missing_texts(recipe))
-    shapes = {} if base is None else model_shapes(recipe, base, file)
+    warnings.extend(unmeasured(recipe.compare, recipe.measured))
+    shapes = model_shapes(recipe, bases, file)
     positions = {name: config.max_position_embeddings for name, config in shapes.items()}
-    if base is not None:
-        positions[BASE] = base.config.max_position_embeddings
+    positions |= {name: base.config.max_position_embeddings for name, base in bases.items()}
     warnings.extend(context_warnings(recipe, positions))
     stages, misfits = [], {}
     for index, stage in enumerate(recipe.stage):
@@ -156,15 +157,16 @@ def make_plan(
             warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
         if planned.choice is not None and not planned.choice.fits:
             misfits[stage.name] = _misfit(recipe, stage, planned, shapes, devices, device)
-    base_config = None if base is None else base.config
-    if too_large := _measuring_misfit(recipe, shapes, base_config, device):
+    configs = {name: base.config for name, base in bases.items()} | shapes
+    if too_large := _measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
     speed = None if device.flops is None else device.flops * devices * UTILISATION
-    base_parameters = None if base_config is None else base_config.num_parameters()
-    evaluations = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
-    for stage, planned in zip(recipe.stage, stages, strict=True):
-        evaluations.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
-    parameters = {BASE: base_parameters, **{planned.name: planned.parameters for planned in stages}}
+    parameters = {
+        name: configs[name].num_parameters() if name in configs else None for name in recipe.measured
+    }
+    evaluations = [
+        evaluation_cost(name, settings, parameters[name], speed) for name, settings in recipe.measured.items()
+    ]
     return RecipePlan(
         recipe.name,
         devices,
@@ -174,7 +176,7 @@ def make_plan(
         misfits,
         tuple(evaluations),
         self_instruct_costs(recipe, parameters, speed),
-        base_parameters,
+        {name: parameters[name] for name in recipe.roots},
         passes(recipe, {planned.name: planned.steps for planned in stages}),
     )
 
@@ -258,18 +260,15 @@ def _misfit(
     return f"{stage.name}: about {show_bytes(step.total)} {of_device}"
 
 
-def _measuring_misfit(
-    recipe: Recipe, shapes: dict[str, LlamaConfig], base: LlamaConfig | None, device: Device
-) -> str:
+def _measuring_misfit(recipe: Recipe, configs: Mapping[str, LlamaConfig], device: Device) -> str:
     """Why models do not fit into the devices that measure them, of which each has a whole one; nothing if all do."""
     if device.memory is None:
         return ""
-    measured: list[tuple[str, LlamaConfig | None, Stage | None]] = [(BASE, base, None)]
-    measured += [(stage.name, shapes.get(stage.name), stage) for stage in recipe.stage]
+    stages = {stage.name: stage for stage in recipe.stage}
     needed = {
-        name: measuring_bytes(config, stage)
-        for name, config, stage in measured
-        if config is not None and _measured_here(recipe.evaluate if stage is None else stage.evaluate)
+        name: measuring_bytes(configs[name], stages.get(name))
+        for name, settings in recipe.measured.items()
+        if name in configs and _measured_here(settings)
     }
     too_large = {name: count for name, count in needed.items() if count > device.memory}
     if not too_large:

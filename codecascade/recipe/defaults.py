@@ -8,8 +8,11 @@ from typing import Any
 
 from codecascade.evaluation.evaluate_settings import is_judge_setting
 from codecascade.instruct.dialogues.settings import as_sources
+from codecascade.recipe.bases import as_tokenizer, with_base_defaults
+from codecascade.recipe.compare import as_compare
+from codecascade.recipe.like import with_copied_settings
 from codecascade.recipe.self_instruct import KEY, KIND, as_self_instruct, merged_self_instruct
-from codecascade.recipe.settings import RecipeData
+from codecascade.recipe.settings import LENGTH_KEYS, RecipeData
 from codecascade.training.schedule import default_warmup
 
 
@@ -69,6 +72,9 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     """A recipe's data, as TOML has it, with the defaults of all stages filled in.
 
     A value of a wrong type is left as it is, and validation then names it.
+
+    Raises:
+        UserError: a stage is ``like`` one that is not there.
     """
     data = {"seed": 0, "evaluate": {}, **data}
     if isinstance(data.get("corpus"), str):
@@ -76,12 +82,26 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     if KEY in data:
         data[KEY] = as_self_instruct(data[KEY])
     data["evaluate"] = _merged({"seed": data["seed"]}, data["evaluate"])
+    if "tokenizer" in data:
+        data["tokenizer"] = as_tokenizer(data["tokenizer"])
+    if "compare" in data:
+        data["compare"] = as_compare(data["compare"])
+    if isinstance(data.get("bases"), dict):
+        data["bases"] = {name: _base(base, data) for name, base in data["bases"].items()}
     if isinstance(data.get("stage"), list):
         stages: list[Any] = []
-        for stage in data["stage"]:
+        for stage in with_copied_settings(data["stage"], LENGTH_KEYS):
             stages.append(_stage(stage, stages, data) if isinstance(stage, dict) else stage)
         data["stage"] = stages
     return data
+
+
+def _base(base: Any, recipe: RecipeData) -> Any:
+    full = with_base_defaults(base, recipe)
+    if isinstance(full, dict):
+        own = full.get("evaluate", {})
+        full["evaluate"] = _merged(_without_other_judges(recipe["evaluate"], own), own)
+    return full
 
 
 def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> RecipeData:

@@ -13,8 +13,8 @@ FOLDER = Path(codecascade.__file__).parent / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that come with codecascade, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+    """The names of the recipes that come with codecascade, sorted. Those of a folder begin with its name."""
+    return sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.toml"))
 
 
 def recipe_file(recipe: str | Path) -> Path:
@@ -27,13 +27,16 @@ def recipe_file(recipe: str | Path) -> Path:
         UserError: ``recipe`` is a plain word that names neither a file nor a recipe. The error lists the names of all
             recipes, the most similar first.
     """
-    path = Path(recipe)
-    if path.is_file() or path.name != str(recipe) or path.suffix == ".toml":
+    path, names = Path(recipe), recipe_names()
+    name = path.as_posix()
+    folders = {each.rpartition("/")[0] for each in names}
+    if path.is_file() or path.suffix == ".toml" or str(path) != str(recipe):
         return path
-    names = recipe_names()
-    if path.name in names:
-        return FOLDER / f"{path.name}.toml"
-    ordered = difflib.get_close_matches(path.name, names, n=len(names), cutoff=0.0)
+    if name in names:
+        return FOLDER / f"{name}.toml"
+    if name.rpartition("/")[0] not in folders:
+        return path
+    ordered = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0)
     raise UserError(
         f"there is neither such a file nor a recipe of this name; recipes are {', '.join(ordered)}",
         file=recipe,

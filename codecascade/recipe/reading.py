@@ -23,6 +23,8 @@ from codecascade.ground.files.reading import read_text
 from codecascade.ground.nearest import nearest
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings, QuestionSource
+from codecascade.recipe.bases import BaseSettings, TokenizerSettings
+from codecascade.recipe.compare import ComparedFigure, CompareSettings
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
@@ -33,7 +35,6 @@ from codecascade.recipe.settings import (
     RecipeData,
     RunSettings,
     Stage,
-    TokenizerSettings,
     to_data,
 )
 from codecascade.training.parallel.settings import ParallelSettings
@@ -57,6 +58,9 @@ _TABLES: dict[str, type[BaseModel]] = {
     "parallel": ParallelSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
+    "bases": BaseSettings,
+    "compare": CompareSettings,
+    "figures": ComparedFigure,
     "log": LogSettings,
     "run": RunSettings,
 }
@@ -83,7 +87,11 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def make_recipe(data: Mapping[str, Any], file: str | Path | None = None) -> Recipe:
     """The recipe that ``data`` (as TOML has it) describes. Raises as :func:`read_recipe`."""
-    return validated(Recipe, with_defaults(_as_json(data)), file)
+    try:
+        full = with_defaults(_as_json(data))
+    except UserError as error:
+        raise UserError(error.message, file=file, key=error.key) from None
+    return validated(Recipe, full, file)
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -108,8 +116,9 @@ def read_toml(path: str | Path) -> RecipeData:
         UserError: it is missing, can't be read or is not TOML.
     """
     try:
-        if not Path(path).exists() and (name := Path(path).stem) in recipe_names():
-            hint = f"; the recipe that comes with codecascade is called {name}"
+        named = [name for name in recipe_names() if name.rpartition("/")[2] == Path(path).stem]
+        if named and not Path(path).exists():
+            hint = f"; the recipe that comes with codecascade is called {named[0]}"
             raise UserError(f"there is no such file{hint}", file=path)
         return tomllib.loads(read_text(path))
     except RecursionError:
@@ -122,16 +131,21 @@ def read_toml(path: str | Path) -> RecipeData:
 def difference(old: Recipe, new: Recipe) -> str | None:
     """The first key, with both values, that keeps a run of ``old`` from being resumed with ``new``; None if it can.
 
-    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`CHANGEABLE_KEYS`
-    may change: they don't touch what was trained.
+    Stages and bases may be added, a budget in minutes may have been turned into steps, and the keys in
+    :data:`CHANGEABLE_KEYS` may change: they don't touch what was trained.
     """
     before, after = to_data(old), to_data(new)
-    stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage")}
-    for number, stage in enumerate(before.pop("stage")):
+    stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage", [])}
+    for number, stage in enumerate(before.pop("stage", [])):
         if stage["name"] not in stages:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
+    bases = after.pop("bases", {})
+    for name, base in before.pop("bases", {}).items():
+        if name not in bases:
+            return f"bases.{name} is missing in the recipe"
+        before[f"bases.{name}"], after[f"bases.{name}"] = base, bases[name]
     return next(changed_values(before, after, free=CHANGEABLE_KEYS), None)
 
 

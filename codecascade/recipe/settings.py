@@ -6,6 +6,7 @@ A recipe has no expressions, and includes no other files. What its file leaves o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -13,12 +14,15 @@ from pydantic import BaseModel, Field, model_validator
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.benchmarks.table import check_benchmark_names
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
-from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
+from codecascade.ground.choices import SandboxMode, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.recipe.bases import BaseSettings, TokenizerSettings
+from codecascade.recipe.compare import CompareSettings, check_compare
 from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
+from codecascade.recipe.stage_checks import check_same_data, check_stage
 from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
@@ -38,6 +42,7 @@ CHANGEABLE_KEYS = frozenset(
         "activation_checkpointing",
         "async_checkpoints",
         "checkpoint_every",
+        "compare",
         "compile",
         "evaluate",
         "log",
@@ -57,14 +62,6 @@ CHANGEABLE_KEYS = frozenset(
 """
 
 
-class TokenizerSettings(Settings):
-    """A tokenizer to be trained on the corpus, for a model that starts from scratch."""
-
-    vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
-    kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
-    characters: int = Field(20_000_000, gt=0, description="of training code that it is trained on, at most")
-
-
 class RunSettings(Settings):
     """What becomes of a run's files besides its folder."""
 
@@ -80,7 +77,12 @@ class Stage(TrainingSettings):
 
     name: FolderName = Field(description="of the stage, its model folder and its log")
     kind: StageKind = Field(description="chooses the defaults")
-    parent: FolderName = Field(description="an earlier stage, or 'base': the model that it starts from")
+    parent: FolderName = Field(
+        description="an earlier stage, 'base', or a name of [bases]: the model that it starts from"
+    )
+    steps: int | None = Field(
+        None, ge=0, description="optimiser steps; 0: the model as it is before any training"
+    )
     mixture: tuple[MixtureItem, ...] = Field(
         min_length=1, description="what it is trained on, in which shares"
     )
@@ -95,6 +97,14 @@ class Stage(TrainingSettings):
     rope_theta: float | None = Field(None, gt=0, description="long_context: the base of the rotary positions")
     max_position_embeddings: int | None = Field(
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
+    )
+    rope_scaling_factor: float | None = Field(
+        None,
+        ge=1,
+        description="long_context: positions are divided by it (linear scaling); default: the parent's",
+    )
+    same_data_as: str | None = Field(
+        None, description="an earlier stage: with its mixture and seed, the same documents in the same order"
     )
     dialogues: tuple[DialogueSource, ...] | None = Field(
         None, description="instruct: files, hub:OWNER/NAME, 'mined' or 'self-instruct'; one or a list"
@@ -167,29 +177,44 @@ class Recipe(Settings):
     log: LogSettings = Field(LogSettings(), description="which trackers draw the curves of the training")
     run: RunSettings = Field(RunSettings(), description="where the run's models are copied")
     evaluate: EvaluateSettings = Field(description="what is measured on the base")
-    stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
+    bases: dict[FolderName, BaseSettings] = Field(
+        {}, description="other models that come in, by the names that stages have as parent"
+    )
+    stage: tuple[Stage, ...] = Field((), description="the stages, each after its parent")
+    compare: tuple[CompareSettings, ...] = Field((), description="what the report sets side by side")
 
     @model_validator(mode="after")
     def _is_a_tree(self) -> Recipe:
+        if not self.stage and not self.bases:
+            raise UserError("must be a list that is not empty", key="stage")
         check_benchmark_names(self.evaluate.benchmarks, "evaluate.benchmarks")
-        before = [BASE]
+        for name, base in self.bases.items():
+            if name == BASE:
+                raise UserError(
+                    f"{BASE!r} is the name of the recipe's base; choose another", key=f"bases.{name}"
+                )
+            check_benchmark_names(base.evaluate.benchmarks, f"bases.{name}.evaluate.benchmarks")
+        before = [BASE, *self.bases]
         for index, stage in enumerate(self.stage):
             key = f"stage[{index}]"
             check_benchmark_names(stage.evaluate.benchmarks, f"{key}.evaluate.benchmarks")
             if stage.name in before:
-                taken = "the model that comes in" if stage.name == BASE else "another stage"
+                taken = {BASE: "the model that comes in"}.get(stage.name, "another stage")
+                taken = "one of [bases]" if stage.name in self.bases else taken
                 raise UserError(f"{stage.name!r} is the name of {taken}; choose another", key=f"{key}.name")
             if stage.parent not in before:
                 raise UserError(
                     f"no stage before this one is called {stage.parent!r}; {nearest(stage.parent, before)}",
                     key=f"{key}.parent",
                 )
-            _check(stage, key)
+            check_stage(stage, key)
+            check_same_data(stage, key, self.stage[:index])
             if stage.makes(KIND):
                 self._check_teachers(stage, key, before)
             before.append(stage.name)
         if self.self_instruct is not None and not any(stage.makes(KIND) for stage in self.stage):
             raise UserError("is not used: no stage has the dialogues 'self-instruct'", key=KEY)
+        check_compare(self.compare, self.measured)
         return self
 
     def _check_teachers(self, stage: Stage, key: str, before: list[str]) -> None:
@@ -202,7 +227,8 @@ class Recipe(Settings):
                     key=f"{key}.{KEY}.{name}.stage",
                 )
         asked = (stage.self_instruct.teacher_of(stage.parent), stage.self_instruct.asker_of(stage.parent))
-        if self.tokenizer is not None and any(teacher.stage == BASE for teacher in asked):
+        scratch = [name for name, base in self.roots.items() if base.random_weights]
+        if any(teacher.stage in scratch for teacher in asked):
             raise UserError(
                 "the base is made from scratch, so it has learnt nothing that it could teach; name another teacher: "
                 'teacher = "MODEL" in [stage.self_instruct]',
@@ -212,15 +238,43 @@ class Recipe(Settings):
     def __getitem__(self, name: str) -> Stage:
         return next(stage for stage in self.stage if stage.name == name)
 
+    @property
+    def roots(self) -> dict[str, BaseSettings]:
+        """All models that come in, ``base`` first, by the names that stages have as parent."""
+        base = BaseSettings(
+            model=self.base,
+            random_weights=self.tokenizer is not None,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
+            evaluate=self.evaluate,
+        )
+        return {BASE: base, **self.bases}
+
+    @property
+    def measured(self) -> Mapping[str, EvaluateSettings]:
+        """How each model is measured, by its name, in the order in which they are."""
+        models: tuple[tuple[str, BaseSettings | Stage], ...] = (
+            *self.roots.items(),
+            *((stage.name, stage) for stage in self.stage),
+        )
+        return {name: model.evaluate for name, model in models}
+
     def line(self, stage: Stage) -> list[Stage]:
-        """The stages from the base to ``stage``, itself included."""
-        above = [] if stage.parent == BASE else self.line(self[stage.parent])
+        """The stages from a base to ``stage``, itself included."""
+        above = [] if stage.parent in self.roots else self.line(self[stage.parent])
         return [*above, stage]
+
+    def root(self, stage: Stage) -> str:
+        """The name of the model that came in of which ``stage`` was made."""
+        return self.line(stage)[0].parent
 
     def identity(self, stage: Stage) -> RecipeData:
         """Everything that decides what ``stage`` becomes: nested and JSON-able, to be compared."""
         data = to_data(self)
+        bases = data.pop("bases", {})
         run = {key: value for key, value in data.items() if key not in {*CHANGEABLE_KEYS, "name", "stage"}}
+        if (root := self.root(stage)) != BASE:
+            run["base"] = {key: value for key, value in bases[root].items() if key not in CHANGEABLE_KEYS}
         line = {
             each.name: {key: value for key, value in to_data(each).items() if key not in CHANGEABLE_KEYS}
             for each in self.line(stage)
@@ -228,65 +282,20 @@ class Recipe(Settings):
         return {**run, "stage": line}
 
 
-def _check(stage: Stage, key: str) -> None:
-    """Raise UserError for a stage's settings that do not go together."""
-    sources = [item.source for item in stage.mixture]
-    if len(set(sources)) < len(sources):
-        raise UserError(f"names a source twice ({', '.join(sources)})", key=f"{key}.mixture")
-    if stage.kind != "long_context":
-        for name in ("rope_theta", "max_position_embeddings"):
-            if getattr(stage, name) is not None:
-                raise UserError("only a long_context stage changes it", key=f"{key}.{name}")
-    elif stage.max_position_embeddings is not None and stage.max_position_embeddings < stage.sequence_length:
-        raise UserError(
-            f"must be at least sequence_length, {stage.sequence_length:,} (got {stage.max_position_embeddings:,})",
-            key=f"{key}.max_position_embeddings",
-        )
-    if stage.kind == "instruct" and "dialogues" not in sources:
-        raise UserError("an instruct stage needs the source 'dialogues'", key=f"{key}.mixture")
-    unnamed = any(item.source == "dialogues" and item.corpus is None for item in stage.mixture)
-    if unnamed and stage.dialogues is None:
-        raise UserError(
-            "is missing: a file of JSON lines with `messages`, or 'mined'", key=f"{key}.dialogues"
-        )
-    if stage.dialogues is not None and not unnamed:
-        raise UserError(
-            "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
-        )
-    if stage.dialogues is not None and not stage.dialogues:
-        raise UserError("must be a list that is not empty", key=f"{key}.dialogues")
-    if stage.makes(KIND) != (stage.self_instruct is not None):
-        raise UserError(
-            "is missing"
-            if stage.makes(KIND)
-            else "is not used: the stage's dialogues are not 'self-instruct'",
-            key=f"{key}.{KEY}",
-        )
-    names = [source.source for source in stage.dialogue_sources]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UserError(f"names {twice!r} twice; give it one share", key=f"{key}.dialogues")
-    for name in ("rehearsal_code", "rehearsal_natural_language"):
-        if getattr(stage, name) is not None:
-            raise UserError(
-                "is for an instruct stage without [[stage.mixture]]; give the share there",
-                key=f"{key}.{name}",
-            )
-    if not stage.keep_infilling_tokens and stage.infilling.rate > 0:
-        raise UserError(
-            f"must be true in a stage with infilling (rate {stage.infilling.rate})",
-            key=f"{key}.keep_infilling_tokens",
-        )
-
-
 def to_data(model: BaseModel) -> RecipeData:
     """The settings as plain data for TOML, without those that are None."""
     data = model.model_dump(mode="json", exclude_none=True)
     if isinstance(model, Recipe):
         data["stage"] = [to_data(stage) for stage in model.stage]
+        data["bases"] = {name: to_data(base) for name, base in model.bases.items()}
+        # an empty table would change what older runs have written
+        data = {
+            key: value for key, value in data.items() if value or key not in ("bases", "compare", "stage")
+        }
     if isinstance(model, Stage):
         first = [key for key in ("name", "kind", "parent", *LENGTH_KEYS) if key in data]
         data = {key: data[key] for key in [*first, *(key for key in data if key not in first)]}
-    if isinstance(model, Recipe | Stage):
+    if isinstance(model, Recipe | Stage | BaseSettings):
         # in [evaluate] None means "all", and must be written
         data["evaluate"] = _all_for_none(model.evaluate.model_dump(mode="json"))
     return data

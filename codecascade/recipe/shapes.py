@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues.places import is_there
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
+from codecascade.model.rope_scaling import RopeScaling
 from codecascade.model.sources import Source, config_of, resolve, tokenizer_of
+from codecascade.recipe.bases import BaseSettings
 from codecascade.recipe.self_instruct import KEY
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
@@ -70,21 +72,28 @@ def rows_with(rows: int, ids: int) -> int:
     return rows if ids <= rows else rows_for(ids)
 
 
-def model_shapes(recipe: Recipe, base: BaseShape, file: str | Path | None = None) -> dict[str, LlamaConfig]:
-    """The shape of each stage's model, by the stage's name.
+def model_shapes(
+    recipe: Recipe, bases: Mapping[str, BaseShape], file: str | Path | None = None
+) -> dict[str, LlamaConfig]:
+    """The shape of each stage's model, by the stage's name, where that of its base is known.
+
+    Args:
+        bases: the shapes that are known of the models that come in, by their names in the recipe.
 
     Raises:
         UserError: a stage's sequences are longer than its model allows.
     """
-    models = {BASE: base}
+    models = dict(bases)
     for index, stage in enumerate(recipe.stage):
+        if stage.parent not in models:
+            continue
         parent = models[stage.parent]
         config, infilling = parent.config, parent.infilling
         if stage.uses_infilling and not infilling:
-            rows = rows_with(config.vocab_size, base.infilling_ids)
+            rows = rows_with(config.vocab_size, parent.infilling_ids)
             config, infilling = replace(config, vocab_size=rows), True
-        if not stage.keep_infilling_tokens and infilling and not base.own:
-            config, infilling = replace(config, vocab_size=rows_for(base.plain_ids)), False
+        if not stage.keep_infilling_tokens and infilling and not parent.own:
+            config, infilling = replace(config, vocab_size=rows_for(parent.plain_ids)), False
         if stage.kind == "long_context":
             config = long_context_shape(config, stage)
         if stage.sequence_length > config.max_position_embeddings:
@@ -95,49 +104,80 @@ def model_shapes(recipe: Recipe, base: BaseShape, file: str | Path | None = None
                 key=f"stage[{index}].sequence_length",
             )
         models[stage.name] = replace(parent, config=config, infilling=infilling)
-    return {stage.name: models[stage.name].config for stage in recipe.stage}
+    return {stage.name: models[stage.name].config for stage in recipe.stage if stage.name in models}
 
 
 def long_context_shape(config: LlamaConfig, stage: Stage) -> LlamaConfig:
-    """A model's shape with the RoPE base and the positions that a long_context stage gives it."""
+    """A model's shape with the RoPE base, scaling and positions that a long_context stage gives it."""
     positions = stage.max_position_embeddings or max(config.max_position_embeddings, stage.sequence_length)
+    factor = stage.rope_scaling_factor
     return replace(
-        config, rope_theta=stage.rope_theta or config.rope_theta, max_position_embeddings=positions
+        config,
+        rope_theta=stage.rope_theta or config.rope_theta,
+        rope_scaling=config.rope_scaling if factor is None else RopeScaling("linear", factor),
+        max_position_embeddings=positions,
     )
 
 
-def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
-    """The base's shape, or None if it is not known. A warning for each missing part is added to ``warnings``.
+def look_at_bases(recipe: Recipe, warnings: list[str]) -> dict[str, BaseShape]:
+    """The shapes that are known of the models that come in, by their names in the recipe.
+
+    A warning for each missing part is added to ``warnings``.
 
     Raises:
-        UserError: the base is there, but it is no model that can be used.
+        UserError: a base is there, but it is no model that can be used.
     """
+    looked = {name: _look_at(base, base_key(name), warnings) for name, base in recipe.roots.items()}
+    return {name: shape for name, shape in looked.items() if shape is not None}
+
+
+def base_key(name: str) -> str:
+    """The key of a model that comes in, as the recipe has it."""
+    return BASE if name == BASE else f"bases.{name}"
+
+
+def _look_at(base: BaseSettings, key: str, warnings: list[str]) -> BaseShape | None:
+    """The shape of a base, or None if it is not known."""
+    model = base.model
     try:
-        source = resolve(recipe.base)
+        source = resolve(model)
     except UserError as error:
-        if error.key is not None or os.path.exists(recipe.base):
+        if error.key is not None or os.path.exists(model):
             raise
-        warnings.append(f"base: {error}; its shape is unknown")
+        warnings.append(f"{key}: {error}; its shape is unknown")
         return None
-    config = source.config or config_of(recipe.base)
+    config = source.config or config_of(model)
     if config is None:
-        warnings.append(f"base: {recipe.base} is not here, and its shape could not be fetched from the hub")
+        warnings.append(f"{key}: {model} is not here, and its shape could not be fetched from the hub")
         return None
-    if recipe.tokenizer is not None:
-        ids = recipe.tokenizer.vocabulary
-        return BaseShape.guess(replace(config, vocab_size=rows_for(ids)), ids)
+    if base.random_weights:
+        return _shape_from_scratch(base, config, key, warnings)
     if source.path is None:
-        warnings.append(f"base: the weights of {recipe.base} are not here{_where(source)}")
+        warnings.append(f"{key}: the weights of {model} are not here{_where(source)}")
     if source.kind == "meta":
-        return BaseShape.of(config, tokenizer_of(recipe.base))
+        return BaseShape.of(config, tokenizer_of(model))
     if source.kind != "folder" or source.path is None:
         return BaseShape.guess(config)
     if not any(source.path.glob("*.safetensors")):
-        warnings.append(f"base: {recipe.base} holds no weights")
+        warnings.append(f"{key}: {model} holds no weights")
     if not any((source.path / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
-        warnings.append(f"base: {recipe.base} holds no tokenizer")
+        warnings.append(f"{key}: {model} holds no tokenizer")
         return BaseShape.guess(config)
     return BaseShape.of(config, read_tokenizer(source.path))
+
+
+def _shape_from_scratch(base: BaseSettings, config: LlamaConfig, key: str, warnings: list[str]) -> BaseShape:
+    """The shape that random weights get: ``config`` with a row for each id of the tokenizer."""
+    ids = None if base.tokenizer is None else base.tokenizer.vocabulary
+    if ids is not None:
+        return BaseShape.guess(replace(config, vocab_size=rows_for(ids)), ids)
+    assert base.tokenizer_model is not None
+    try:
+        tokenizer = tokenizer_of(base.tokenizer_model)
+    except UserError as error:
+        warnings.append(f"{key}: its tokenizer can't be read ({error})")
+        return BaseShape.guess(config)
+    return BaseShape.of(replace(config, vocab_size=rows_for(tokenizer.vocab_size)), tokenizer)
 
 
 def _where(source: Source) -> str:

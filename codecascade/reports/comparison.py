@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.evaluation.analysis.compare import (
-    SIGNIFICANT,
     BenchmarkComparison,
     ComparedProblem,
     Comparison,
-    MetricDifference,
 )
+from codecascade.evaluation.analysis.differences import SIGNIFICANT, MetricDifference
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import (
     format_interval,
@@ -20,6 +19,7 @@ from codecascade.evaluation.notation import (
     format_p_value,
     format_signed,
     is_plain,
+    layout_name,
 )
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.reports.evaluation.problem_pages import problem_address
@@ -43,7 +43,7 @@ def difference_row(row: MetricDifference) -> dict[str, str]:
     """A difference as texts for a table. Rates are in percent."""
     name = row.metric
     return {
-        "metric": name.replace("_", " "),
+        "metric": name.replace("_", " ") + (f", against {layout_name(row.against)}" if row.against else ""),
         "first": format_metric(row.first, name),
         "first_interval": format_interval(row.first, name),
         "second": format_metric(row.second, name),

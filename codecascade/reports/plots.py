@@ -24,7 +24,7 @@ from codecascade.evaluation.notation import NOT_RUN
 INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
 HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
 _HEAT = LinearSegmentedColormap.from_list("accuracy", ["#f7f4ee", "#b9d8d2", "#4fa394", "#14594d"])
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
@@ -65,7 +65,7 @@ def hue(index: int) -> str:
 
 def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str], *, percent: bool) -> str:
     """A dot with its 95 % interval for each model, one below the other."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.1, 0.62 + 0.3 * len(metrics)))
         axes = figure.subplots()
         scale = 100 if percent else 1
@@ -92,12 +92,12 @@ def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str]
             axes.set_xlim(left=min(0, axes.get_xlim()[0]))
         axes.grid(axis="y", visible=False)
         axes.set_title(title + (", %" if percent else ""))
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
     """A small picture for each stage, all on the same scale: a thin line for the loss, a thick one for its mean."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         columns = min(len(curves), 4)
         rows = -(-len(curves) // columns)
         figure = Figure(figsize=(2.35 * columns + 0.5, 2.0 * rows + 0.2))
@@ -113,7 +113,7 @@ def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
         for axes in grid[len(curves) :]:
             axes.set_visible(False)
         grid[0].set_ylabel("loss, nats a token")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
@@ -141,7 +141,7 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
 
     A cell whose prompts were not asked says so. A cell that is not in ``cells`` stays empty.
     """
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         lengths_of = [sorted({length for length, _ in model}) for model in cells.values()]
         positions = sorted({position for model in cells.values() for _, position in model})
         widths = [max(2.2, 0.62 * len(lengths) + 0.9) for lengths in lengths_of]
@@ -164,7 +164,7 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
             axes.set_title(name)
             axes.set_xlabel("tokens of prompt")
         grid[0].set_ylabel("key's position")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
@@ -174,7 +174,7 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
         rows: the label of the figure, the model's rate, and the rates of others in percent, by their family.
     """
     families = list(dict.fromkeys(family for _, _, others in rows for family in others))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 0.95 + 0.36 * len(rows)))
         axes = figure.subplots()
         for row, (_, metric, others) in enumerate(rows):
@@ -205,12 +205,12 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
         axes.set_xlim(left=min(0, axes.get_xlim()[0]))
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("%")
-        return _svg(figure, top=1 - 0.34 / figure.get_figheight())
+        return as_svg(figure, top=1 - 0.34 / figure.get_figheight())
 
 
 def perplexity_curves(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, str]) -> str:
     """Perplexity by position in the file, in tokens: a line with its 95 % interval for each model (paper, Fig. 4)."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.0))
         axes = figure.subplots()
         for name, by_position in curves.items():
@@ -232,12 +232,12 @@ def perplexity_curves(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[
         axes.set_ylabel("perplexity")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=8.5)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def correlation_matrices(matrices: Sequence[LanguageCorrelations]) -> str:
     """A matrix for each model with Pearson's coefficient of every two languages; a cell without one is empty."""
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         widest = max(len(matrix.languages) for matrix in matrices)
         size = 0.46 * widest + 1.1
         figure = Figure(figsize=(size * len(matrices), size + 0.3))
@@ -258,12 +258,12 @@ def correlation_matrices(matrices: Sequence[LanguageCorrelations]) -> str:
             axes.tick_params(length=0)
             _without_frame(axes)
             axes.set_title(matrix.name)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def temperature_sweep(sweep: Sweep) -> str:
     """A picture for each benchmark: temperature to the right, a line with its interval for each pass@k."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
         grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
         for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
@@ -279,7 +279,7 @@ def temperature_sweep(sweep: Sweep) -> str:
             axes.set_xlabel("temperature")
             axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
             axes.legend(frameon=False, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _short(name: str, most: int = 32) -> str:
@@ -306,7 +306,12 @@ def _value(metric: Metric | None) -> float:
     return metric.value if metric is not None and metric.is_measured else float("nan")
 
 
-def _svg(figure: Any, top: float = 1.0) -> str:
+def as_svg(figure: Any, top: float = 1.0) -> str:
+    """The figure as SVG text.
+
+    Args:
+        top: the height of what the axes may use, as a share of the figure's.
+    """
     figure.tight_layout(rect=(0, 0, 1, top))
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

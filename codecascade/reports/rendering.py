@@ -28,7 +28,6 @@ def _environment() -> jinja2.Environment:
         counted=counted,
         cell=cell,
         published=published,
-        sentence=sentence,
     )
     return environment
 
@@ -40,11 +39,6 @@ def render(template: str, view: Mapping[str, Any]) -> str:
     """
     text = _environment().get_template(f"{template}.jinja").render(view)
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def sentence(text: str) -> str:
-    """The text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
 
 
 def cell(text: str) -> str:

@@ -108,7 +108,7 @@ class TrainingSettings(OptimizerSettings):
                 f"({self.sequence_length:,})"
             )
         total = self.total_steps
-        if total is not None and self.warmup_steps is not None and self.warmup_steps >= total:
+        if total and self.warmup_steps is not None and self.warmup_steps >= total:
             raise ValueError(
                 f"warmup_steps ({self.warmup_steps:,}) must be less than the {total:,} steps of the run"
             )

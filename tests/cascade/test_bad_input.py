@@ -70,8 +70,8 @@ def no_tokenizer(base: Path) -> None:
             "x.toml: stage[0].learning_rat: unknown key; did you mean 'learning_rate'?",
         ),
         (["corpus=/nowhere"], "x.toml: corpus: there is no /nowhere"),
-        (["base=/nowhere"], "/nowhere: is no folder, no GGUF file"),
-        (["base=llama-2-7b"], "llama-2-7b: is a shape without weights"),
+        (["base=/nowhere"], "x.toml: base: /nowhere: is no folder, no GGUF file"),
+        (["base=llama-2-7b"], "x.toml: base: llama-2-7b: is a shape without weights"),
         (
             ["stage.code.sequence_length=1024", "stage.code.batch_tokens=1024"],
             "stage[0].sequence_length: is 1,024",

@@ -24,7 +24,7 @@ def test_two_ranks_measure_by_vllm(data: dict[str, Any], tmp_path: Path) -> None
     served = {"engine": "vllm", "server": {"command": [sys.executable, str(STAND_IN)], "ready_minutes": 10}}
     data["evaluate"] |= {
         "benchmarks": ["validation", "infilling_heldout"],
-        "infilling": {"problems": 4, "max_new_tokens": 8},
+        "infilling_heldout": {"problems": 4, "line_max_new_tokens": 8, "max_new_tokens": 8},
     }
     data["stage"] = [code | {"steps": 2, "precision": "fp32", "evaluate": served}]
     write_recipe(make_recipe(data), tmp_path / "small.toml")

@@ -15,7 +15,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 SHORTER = (
     "evaluate.validation.documents=6",
-    "evaluate.infilling.problems=2",
+    "evaluate.infilling_heldout.problems=2",
     "evaluate.key_retrieval.lengths=[256]",
     "evaluate.key_retrieval.examples=1",
     "stage.python.steps=2",

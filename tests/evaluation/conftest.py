@@ -83,14 +83,15 @@ class MemoryTable(Sequence[Document]):
 
 @dataclass
 class MemoryCorpus:
-    """Held-out Python documents."""
+    """Held-out documents, of Python unless another language is named."""
 
     texts: list[str]
+    language: str = "python"
 
     def documents(self, split: str, source: str) -> MemoryTable:
         assert split == "heldout" and source in ("code", "python")
         rows = [
-            document(text, path=f"{n}.py", repository="r", language="python", license="own", kind="code")
+            document(text, path=f"{n}.py", repository="r", language=self.language, license="own", kind="code")
             for n, text in enumerate(self.texts)
         ]
         return MemoryTable(rows)

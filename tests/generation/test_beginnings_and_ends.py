@@ -10,7 +10,8 @@ from engine_models import CODE, NEVER, Parrot, beginning, by_request, prompts, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.backend import TextPrompt, TextRequest
+from codecascade.generation.backend import InfillingPrompt, RepositoryContext, TextPrompt, TextRequest
+from codecascade.generation.editing.prompt import RepositoryChunk, continued_prompt, editor_prompt
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.local_backend import encode_request
 from codecascade.generation.requests import (
@@ -49,6 +50,30 @@ def test_a_prompt_cut_inside_a_token_continues_as_if_tokenised_whole(
 def test_without_healing_the_prompt_is_taken_as_it_is(tokenizer: Tokenizer) -> None:
     request = completion_request(tokenizer, "def mer", SamplingParams(), heal=False)
     assert (list(request.ids), request.required) == (tokenizer.encode("def mer", bos=True), b"")
+
+
+@pytest.mark.parametrize("heal", [True, False])
+def test_parts_of_other_files_come_before_a_prompt_that_is_cut_to_fit(
+    tokenizer: Tokenizer, heal: bool
+) -> None:
+    repository = RepositoryContext(60, "b.py", "shop", (RepositoryChunk("a.py", "y = 2\n"),))
+    sampling = SamplingParams(max_new_tokens=8)
+    prefix = "first\n" * 90 + CODE[:20]
+    text, filled = (
+        encode_request(tokenizer, TextRequest(prompt, sampling))
+        for prompt in (
+            TextPrompt(prefix, ("\n",), heal, repository=repository),
+            InfillingPrompt(prefix, "\nrest", "spm", heal, ("\n",), repository=repository),
+        )
+    )
+    known = repository.prompt(prefix, "\nrest")
+    wanted = (continued_prompt(tokenizer, known, 52), editor_prompt(tokenizer, known, 52, format="spm"))
+    for request, ids in zip((text, filled), wanted, strict=True):
+        assert len(ids) <= 52 and request.stop == ("\n",) and request.sampling == sampling
+        # What healing takes away is required instead.
+        assert list(request.ids) == ids[: len(request.ids)] and (heal or len(request.ids) == len(ids))
+        assert bool(request.required) == (len(request.ids) < len(ids))
+    assert filled.nonempty == bool(filled.required) and text.continuation
 
 
 def test_an_empty_prompt_begins_a_document(model: Llama, tokenizer: Tokenizer) -> None:

@@ -264,7 +264,7 @@ def test_devices_without_a_name_get_no_times_but_the_way_to_name_them() -> None:
     """They are not taken for this machine's CPU."""
     text = " ".join(shown("code-llama-7b.toml").split())
     assert "no times are given, because the devices are not named; assumed are 8 in a machine" in text
-    assert "Name them with --device: a100-40gb, a100-80gb, h100," in text
+    assert "Name them with --device: a100-40gb, a100-80gb, a100-40gb-pcie, a100-80gb-pcie, h100," in text
     assert "no times" not in shown("code-llama-7b.toml", device=DEVICES["h100"])
 
 

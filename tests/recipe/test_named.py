@@ -13,7 +13,9 @@ from codecascade.recipe.named import FOLDER, recipe_file
 
 
 def test_every_recipe_of_the_package_has_a_name_and_can_be_read() -> None:
-    assert recipe_names() == sorted(path.stem for path in FOLDER.iterdir() if path.suffix == ".toml")
+    found = [path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.toml")]
+    assert recipe_names() == sorted(name.removesuffix(".toml") for name in found)
+    assert "studies/infilling-cost" in recipe_names()
     assert {"quickstart", "your-code", "code-llama-7b"} <= set(recipe_names())
     for name in recipe_names():
         assert read_recipe(name) == read_recipe(FOLDER / f"{name}.toml")
@@ -35,7 +37,13 @@ def test_a_file_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("given", "nearest"), [("quickstrat", "quickstart"), ("code-llama-7", "code-llama-7b"), ("smol", "smoke")]
+    ("given", "nearest"),
+    [
+        ("quickstrat", "quickstart"),
+        ("code-llama-7", "code-llama-7b"),
+        ("smol", "smoke"),
+        ("studies/infiling-cost", "studies/infilling-cost"),
+    ],
 )
 def test_an_unknown_name_lists_the_names_nearest_first(given: str, nearest: str) -> None:
     with pytest.raises(UserError) as raised:

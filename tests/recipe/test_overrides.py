@@ -41,7 +41,7 @@ def test_set(recipe_file: Path) -> None:
         ("=3", "--set =3: must be key=value"),
         ("stage.cde.steps=3", "there is no stage 'cde'; did you mean 'code'?"),
         ("stage.code=3", "must be stage.NAME.KEY"),
-        ("seed.x=3", ": seed.x: unknown key; did you mean"),
+        ("seed.x=3", ": seed.x: unknown key; there are "),
         ("sede=3", "sede: unknown key; did you mean 'seed'?"),
         ("stage.code.tokens=-1", "stage[0].tokens: must be > 0 (got -1)"),
     ],

@@ -34,6 +34,8 @@ def say_how_long(
     Args:
         measuring_timer: None if another engine than the own one measures, which is not timed.
     """
+    # one that is written as it is before training takes no time
+    stages = [stage for stage in stages if stage.total_steps != 0]
     step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
     known = {name: flops for name, flops in step_flops.items() if flops is not None}
     if not stages or len(known) < len(stages):
@@ -45,9 +47,10 @@ def say_how_long(
             training += 60 * budget_minutes(stage, stage.timed_minutes)
         else:
             training += (stage.total_steps or 0) * known[stage.name] / speed
-    parameters = {stage.name: stage.parameters for stage in plan.stages} | {BASE: plan.base_parameters}
+    parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
     evaluations = [each for each in plan.evaluations if each.name in unmeasured]
-    measuring = _measuring_seconds(evaluations, plan.base_parameters, parameters, speed, measuring_timer)
+    size = plan.base_parameters.get(BASE)
+    measuring = _measuring_seconds(evaluations, size, parameters, speed, measuring_timer)
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
         f"{_making(stages, plan, parameters, speed)}and {_at_least_a_minute(measuring)} of measuring; stop at any "

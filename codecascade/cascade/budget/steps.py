@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -61,20 +61,20 @@ class StepTimer:
     """Times steps of stages that are still to be trained, once for each shape of a step.
 
     Args:
-        base: what the base model is loaded from. Every stage is timed in its shape.
+        base_of: what the model is loaded from that a stage is made of. The stage is timed in its shape.
     """
 
-    def __init__(self, base: str) -> None:
-        self._base = base
+    def __init__(self, base_of: Callable[[Stage], str]) -> None:
+        self._base_of = base_of
         self._seconds: dict[str, float] = {}
 
     def step_seconds(self, stage: Stage) -> float:
         """Seconds of one step of the stage: the median of two on random tokens. All ranks must call this."""
-        data = to_data(stage)
-        shape = json.dumps([data.get(key) for key in _STEP_KEYS])
+        data, base = to_data(stage), self._base_of(stage)
+        shape = json.dumps([base, *(data.get(key) for key in _STEP_KEYS)])
         if shape not in self._seconds:
             world = join_world()
-            prepared = world.on_all(lambda: stage_model(open_model(self._base), stage))
+            prepared = world.on_all(lambda: stage_model(open_model(base), stage))
             stream = RandomStream(stage, prepared.tokenizer.vocab_size)
             short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
             self._seconds[shape] = measure_step_seconds(prepared.config, stream, short)

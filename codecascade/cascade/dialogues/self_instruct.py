@@ -8,7 +8,7 @@ earlier stage gets a copy.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.instruct.self_instruct.summary import Summary
 from codecascade.model.sources import load, resolve
 from codecascade.recipe.self_instruct import KIND, StageSelfInstruct, TeacherSettings
-from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.recipe.settings import Recipe, Stage
 from codecascade.reports.self_instruct.report import write_self_instruct_report
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -39,11 +39,11 @@ class SelfInstructStep:
     """Makes dialogues for the stages of one run.
 
     Args:
-        base: what the cascade's base model is loaded from.
+        bases: what each model that comes in is loaded from, by its name.
     """
 
-    def __init__(self, recipe: Recipe, run: RunFolder, corpus: Corpus, base: str) -> None:
-        self._recipe, self._run, self._corpus, self._base = recipe, run, corpus, base
+    def __init__(self, recipe: Recipe, run: RunFolder, corpus: Corpus, bases: Mapping[str, str]) -> None:
+        self._recipe, self._run, self._corpus, self._bases = recipe, run, corpus, bases
 
     def folder(self, stage: Stage) -> Path:
         return self._run.made_dialogues(stage.name, KIND).parent
@@ -90,7 +90,7 @@ class SelfInstructStep:
         """The stages of this run that are asked for the stage's dialogues."""
         made = self._made(stage)
         asked = (made.teacher_of(stage.parent).stage, made.asker_of(stage.parent).stage)
-        return [name for name in dict.fromkeys(asked) if name is not None and name != BASE]
+        return [name for name in dict.fromkeys(asked) if name is not None and name not in self._bases]
 
     def teaching_models(self, stage: Stage) -> list[str]:
         """The models from outside of this run that are loaded and asked."""
@@ -114,7 +114,7 @@ class SelfInstructStep:
     def _opened(self, teacher: TeacherSettings, slot: ModelSlot) -> Backend:
         if teacher.stage is None:
             return open_teacher(teacher, teacher.model or "", slot)
-        model = self._base if teacher.stage == BASE else str(self._run.model(teacher.stage))
+        model = self._bases.get(teacher.stage) or str(self._run.model(teacher.stage))
         return open_teacher(teacher, model, slot, measuring_precision(self._recipe, teacher.stage))
 
 

@@ -91,7 +91,7 @@ def _table(found: Comparison) -> Table:
     from codecascade.reports.comparison import difference_row
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("benchmark, metric", no_wrap=True)
+    table.add_column("benchmark, metric", overflow="fold")
     for name in ("first", "second", "change", "95 %", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     styles = {"better": "green", "worse": "red", "": ""}

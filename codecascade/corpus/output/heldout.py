@@ -1,7 +1,9 @@
 """Hold-out: chooses the documents that are never trained on.
 
 Whole repositories are held out, because the files of one repository resemble each other: a model that was trained
-on one file has half seen the others. Only a corpus of a single repository is split by file.
+on one file has half seen the others. A corpus of a single repository is split by file, and so is one of a few
+repositories of which whole ones would be much more than was to be held out. Near-duplicates have left before, so that
+no held-out file has a twin among the others.
 """
 
 from __future__ import annotations
@@ -18,10 +20,15 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.documents import keyed_draw
 
+_FEW = 3
+"""Repositories, of a corpus that may be split by file."""
+_FAR = 4
+"""How many times the share whole repositories may be at most, where there are few."""
+
 
 @dataclass(frozen=True)
 class HeldoutSplit:
-    """Which repositories (or, in a corpus of one repository, paths) are held out."""
+    """Which repositories (or, in a corpus of one or few repositories, paths) are held out."""
 
     by: Literal["repository", "path"]
     groups: frozenset[str]
@@ -46,11 +53,19 @@ def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
     """
     code = documents.filter(pc.equal(documents["kind"], "code"))
     counted = code if len(code) else documents
-    by: Literal["repository", "path"]
-    by = "repository" if len(counted["repository"].unique()) > 1 else "path"
-    sums = counted.group_by(by, use_threads=False).aggregate([("bytes", "sum")])
-    sizes = dict(zip(sums[by].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
-    return HeldoutSplit(by, choose_groups(sizes, share))
+    sizes = _sizes(counted, "repository")
+    if len(sizes) > 1:
+        groups = choose_groups(sizes, share)
+        taken = sum(sizes[name] for name in groups)
+        if len(sizes) > _FEW or taken <= _FAR * share * sum(sizes.values()):
+            return HeldoutSplit("repository", groups)
+    return HeldoutSplit("path", choose_groups(_sizes(counted, "path"), share))
+
+
+def _sizes(documents: pa.Table, by: Literal["repository", "path"]) -> dict[str, int]:
+    """The bytes of each repository, or of the files of each path."""
+    sums = documents.group_by(by, use_threads=False).aggregate([("bytes", "sum")])
+    return dict(zip(sums[by].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
 
 
 def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from codecascade.evaluation.analysis.differences import (
+    MetricDifference,
+    differing_settings,
+    in_order,
+    mismatch,
+)
 from codecascade.evaluation.analysis.evaluation_folder import (
     Evaluation,
     MeasuredBenchmark,
     ProblemKey,
     read_evaluation,
 )
-from codecascade.evaluation.analysis.failures import ProblemOutcomes, outcomes_by_problem
+from codecascade.evaluation.analysis.failures import outcomes_by_problem
+from codecascade.evaluation.analysis.gains import Gain, gains_on_other_layouts
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
-from codecascade.evaluation.evaluate_settings import is_judge_setting
-from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import NOT_RUN
 from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
-SIGNIFICANT = 0.05
-# Settings that may differ. Whether the problems are the same is checked on the problems themselves.
-_MAY_DIFFER = frozenset({"seed"})
-
 
 class NotComparable(UserError):
     """The two models were measured on different problems, or with different settings."""
-
-
-@dataclass(frozen=True)
-class MetricDifference:
-    """The difference ``second - first`` of one metric, over the ``difference.n`` problems that both answered."""
-
-    metric: str
-    first: Metric
-    second: Metric
-    difference: Metric
-    p_value: float
-    test: str
-    higher_is_better: bool = True
-
-    @property
-    def verdict(self) -> str:
-        """``better`` or ``worse`` if the test is significant at the 5 % level, else ``""``."""
-        if self.p_value >= SIGNIFICANT or self.difference.value == 0:
-            return ""
-        return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
 
 
 @dataclass(frozen=True)
@@ -124,7 +103,7 @@ class Comparison:
                 compared.name: {
                     "problems": compared.problems,
                     "metrics": {
-                        row.metric: {
+                        f"{row.metric} against {row.against}" if row.against else row.metric: {
                             "first": asdict(row.first),
                             "second": asdict(row.second),
                             "difference": asdict(row.difference),
@@ -134,8 +113,8 @@ class Comparison:
                         }
                         for row in compared.differences
                     },
-                    "gained": [_named(problem.key) for problem in compared.gained],
-                    "lost": [_named(problem.key) for problem in compared.lost],
+                    "gained": [problem.name for problem in compared.gained],
+                    "lost": [problem.name for problem in compared.lost],
                     "left_out": list(compared.left_out),
                     "unlike": list(compared.run_differences),
                 }
@@ -195,33 +174,55 @@ def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkCo
         return BenchmarkComparison(
             first.name, first.title, first.metric, 0, (), left_out=("there are no samples",)
         )
-    _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
-    index_in_second = {key: index for index, key in enumerate(of_second)}
-    problems = [ComparedProblem(key, index, index_in_second[key]) for index, key in enumerate(of_first)]
+    scores = scores_of(first), scores_of(second)
+    others = gains_on_other_layouts(first, second, *scores)
+    layouts = {layout for _, layout in of_first} & {layout for _, layout in of_second}
+    ones, twos = ({key for key in each if not layouts or key[1] in layouts} for each in (of_first, of_second))
+    if not layouts and others:
+        pairs = _pairs(others[0])
+        differences: list[MetricDifference] = []
+        left_out: list[str] = []
+    else:
+        _refuse_other_problems(first.name, first, second, ones, twos)
+        pairs = [(key, key) for key in of_first if key in ones]
+        differences, left_out = _differences(first, second, *scores)
 
-    def solved_only_by(
-        winner: dict[ProblemKey, ProblemOutcomes], loser: dict[ProblemKey, ProblemOutcomes]
-    ) -> tuple[ComparedProblem, ...]:
-        return tuple(p for p in problems if winner[p.key].passed and not loser[p.key].passed)
+    places_in_first, places_in_second = (
+        {key: index for index, key in enumerate(each)} for each in (of_first, of_second)
+    )
 
-    differences, left_out = _differences(first, second)
+    def problems(solved_by_second: bool) -> tuple[ComparedProblem, ...]:
+        return tuple(
+            ComparedProblem(two, places_in_first[one], places_in_second[two])
+            for one, two in pairs
+            if bool(of_second[two].passed) == solved_by_second
+            and bool(of_first[one].passed) != solved_by_second
+        )
+
     return BenchmarkComparison(
         first.name,
         first.title,
         first.metric,
-        len(problems),
-        tuple(differences),
-        solved_only_by(of_second, of_first),
-        solved_only_by(of_first, of_second),
+        len(pairs),
+        (*differences, *(gain.compared for gain in others)),
+        problems(solved_by_second=True),
+        problems(solved_by_second=False),
         tuple(left_out),
         tuple(_run_differences(first.conditions, second.conditions)),
     )
 
 
+def _pairs(gain: Gain) -> list[tuple[ProblemKey, ProblemKey]]:
+    """The keys of each problem of a gain, in the layout of the first and in that of the second."""
+    return [((task_id, gain.before_layout), (task_id, gain.after_layout)) for task_id in gain.problems]
+
+
 def _differences(
-    first: MeasuredBenchmark, second: MeasuredBenchmark
+    first: MeasuredBenchmark,
+    second: MeasuredBenchmark,
+    of_first: Mapping[str, Scores],
+    of_second: Mapping[str, Scores],
 ) -> tuple[list[MetricDifference], list[str]]:
-    of_first, of_second = scores_of(first), scores_of(second)
     found, left_out = [], []
     for metric in first.metrics:
         if metric not in second.metrics:
@@ -236,7 +237,7 @@ def _differences(
         if one is None or two is None or reason:
             left_out.append(f"{metric} ({reason})")
             continue
-        matched = _in_order(two, one.keys)
+        matched = in_order(two, one.keys)
         difference, p_value, test = paired(
             one.values, matched.values, one.weights, exponential=one.exponential
         )
@@ -247,28 +248,6 @@ def _differences(
             )
         )
     return found, left_out
-
-
-def mismatch(first: Scores, second: Scores) -> str:
-    """Why two figures can't be compared problem by problem; empty if they can."""
-    if set(first.keys) != set(second.keys):
-        return "of different problems"
-    matched = _in_order(second, first.keys)
-    for one, two in ((first.weights, matched.weights), (first.scored_bytes, matched.scored_bytes)):
-        if one is not None and two is not None and not np.array_equal(one, two):
-            return "losses per token of different tokenizers can't be compared"
-    return ""
-
-
-def _in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
-    index_of = {key: index for index, key in enumerate(found.keys)}
-    order = [index_of[key] for key in keys]
-    weights, scored_bytes = (
-        None if each is None else each[order] for each in (found.weights, found.scored_bytes)
-    )
-    return replace(
-        found, keys=tuple(keys), values=found.values[order], weights=weights, scored_bytes=scored_bytes
-    )
 
 
 def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
@@ -288,18 +267,6 @@ def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Ite
         yield f"the data are {first['source']} and {second['source']}"
     if differ("confinement") and "none" in (first["confinement"], second["confinement"]):
         yield "the programs of one were not confined"
-
-
-def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> dict[str, tuple[Any, Any]]:
-    """The settings that concern what is asked and judged, and differ, with both values."""
-    return {
-        name: (first.settings[name], second.settings[name])
-        for name in first.settings
-        if name in second.settings
-        and name not in _MAY_DIFFER
-        and not is_judge_setting(name)
-        and first.settings[name] != second.settings[name]
-    }
 
 
 def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
@@ -331,10 +298,6 @@ def _refuse_other_problems(
         f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed",
         key=name,
     )
-
-
-def _named(key: ProblemKey) -> str:
-    return " ".join(part for part in key if part)
 
 
 def _listed(evaluation: Evaluation) -> str:

@@ -17,7 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.evaluation.analysis.compare import MetricDifference, differing_settings, mismatch
+from codecascade.evaluation.analysis.differences import (
+    MetricDifference,
+    differing_settings,
+    in_order,
+    mismatch,
+)
 from codecascade.evaluation.analysis.evaluation_folder import (
     Evaluation,
     MeasuredBenchmark,
@@ -28,10 +33,10 @@ from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 
 _LAYOUT = re.compile("_(psm|spm|suffix|left_to_right)$")
-_HOW_ASKED = frozenset({"infilling.format", "infilling.layouts"})
 # The quantile of 0.975 and that of 0.8: a difference of their sum in standard errors is found four times in five.
 _FOUND_FOUR_TIMES_IN_FIVE = 1.96 + 0.84
 
@@ -108,31 +113,16 @@ class ModelGains:
         None if they were measured on other problems, or by other settings, or one of the two has no such figure.
         """
         one, two = (self._measured(model, benchmark) for model in (first, second))
-        if one is None or two is None or not _alike(one, two):
+        if one is None or two is None or differing_settings(one, two):
             return None
-        after = self._scores_of(second, two).get(metric)
-        if after is None or not two.metrics[metric].is_measured:
-            return None
-        found = [
-            gain
-            for name, before in self._candidates(first, one, two, metric)
-            if (gain := _gain(one, name, before, two, metric, after, higher_is_better=higher_is_better))
-        ]
-        sign = 1 if higher_is_better else -1
-        return max(found, key=lambda gain: sign * gain.compared.first.value, default=None)
-
-    def _candidates(
-        self, model: str, one: MeasuredBenchmark, two: MeasuredBenchmark, metric: str
-    ) -> Iterator[tuple[str, Scores]]:
-        """The figures of the first model that the second's may be compared with."""
-        known = BENCHMARKS.get(one.name)
-        plain = _LAYOUT.sub("", metric)
-        by_one_rule = known is not None and plain in known.by_one_rule and _by_one_rule(one, two)
-        for name, scores in self._scores_of(model, one).items():
-            if one.metrics[name].is_measured and (
-                name == metric or (by_one_rule and metric == plain and _LAYOUT.sub("", name) == plain)
-            ):
-                yield name, scores
+        return best_gain(
+            one,
+            two,
+            self._scores_of(first, one),
+            self._scores_of(second, two),
+            metric,
+            higher_is_better=higher_is_better,
+        )
 
     def _measured(self, model: str, benchmark: str) -> MeasuredBenchmark | None:
         evaluation = self.evaluation(model)
@@ -147,12 +137,79 @@ class ModelGains:
         return self._scores[model, measured.name]
 
 
-def _alike(one: MeasuredBenchmark, two: MeasuredBenchmark) -> bool:
-    return set(differing_settings(one, two)) <= _HOW_ASKED
+def best_gain(
+    one: MeasuredBenchmark,
+    two: MeasuredBenchmark,
+    of_one: Mapping[str, Scores],
+    of_two: Mapping[str, Scores],
+    metric: str,
+    *,
+    higher_is_better: bool = True,
+) -> Gain | None:
+    """What the second evaluation gained on the best figure of the first that ``metric`` may be compared with.
+
+    Args:
+        of_one, of_two: the scores behind the figures of each.
+    """
+    after = of_two.get(metric)
+    if after is None or not two.metrics[metric].is_measured:
+        return None
+    found = [
+        gain
+        for name in _comparable(one, two, of_one, metric)
+        if (gain := _gain(one, name, of_one[name], two, metric, after, higher_is_better=higher_is_better))
+    ]
+    sign = 1 if higher_is_better else -1
+    return max(found, key=lambda gain: sign * gain.compared.first.value, default=None)
 
 
-def _by_one_rule(*measured: MeasuredBenchmark) -> bool:
-    return all(each.settings.get("infilling.first_line", False) for each in measured)
+def gains_on_other_layouts(
+    one: MeasuredBenchmark,
+    two: MeasuredBenchmark,
+    of_one: Mapping[str, Scores],
+    of_two: Mapping[str, Scores],
+) -> list[Gain]:
+    """The gains of a benchmark's reported figures on a layout of the first that is another than the second's.
+
+    The benchmark's main figure comes first. A figure that the first does best in the second's layout is left out.
+    """
+    known = BENCHMARKS.get(one.name)
+    if known is None:
+        return []
+    reported = dict.fromkeys((known.metric, *(figure.metric for figure in known.columns)))
+    gains = [
+        best_gain(one, two, of_one, of_two, metric) for metric in reported if metric in known.by_one_rule
+    ]
+    return [
+        replace(gain, compared=replace(gain.compared, against=gain.before_layout))
+        for gain in gains
+        if gain is not None and gain.before_layout != gain.after_layout
+    ]
+
+
+def _comparable(
+    one: MeasuredBenchmark, two: MeasuredBenchmark, of_one: Mapping[str, Scores], metric: str
+) -> Iterator[str]:
+    """The figures of the first evaluation that the second's may be compared with."""
+    known = BENCHMARKS.get(one.name)
+    plain = _LAYOUT.sub("", metric)
+    by_one_rule = known is not None and plain in known.by_one_rule and _by_one_rule(known, one, two)
+    for name in of_one:
+        if one.metrics[name].is_measured and (
+            name == metric or (by_one_rule and metric == plain and _LAYOUT.sub("", name) == plain)
+        ):
+            yield name
+
+
+def _by_one_rule(benchmark: Benchmark, *measured: MeasuredBenchmark) -> bool:
+    """Whether the answers were judged by the rule that all layouts share.
+
+    Some benchmarks have another one as a setting. Versions without the setting had the other rule alone.
+    """
+    kind = benchmark.settings
+    if kind is None or "first_line" not in kind.model_fields:
+        return True
+    return all(each.settings.get(f"{kind.key}.first_line", False) for each in measured)
 
 
 def _gain(
@@ -168,16 +225,9 @@ def _gain(
     firsts, seconds = _by_problem(before), _by_problem(after)
     if firsts is None or seconds is None or set(firsts) != set(seconds):
         return None
-    order = [firsts[problem] for problem in seconds]
     # A layout is no part of a problem here: the same gap is asked in different ones.
     keys = tuple((problem, "") for problem in seconds)
-    matched = replace(
-        before,
-        keys=keys,
-        values=before.values[order],
-        weights=None if before.weights is None else before.weights[order],
-        scored_bytes=None if before.scored_bytes is None else before.scored_bytes[order],
-    )
+    matched = in_order(replace(before, keys=tuple((problem, "") for problem in firsts)), keys)
     if mismatch(matched, replace(after, keys=keys)):
         return None
     difference, p_value, test = paired(

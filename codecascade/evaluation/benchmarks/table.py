@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings
 from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, mbpp_plus, multipl_e
+from codecascade.evaluation.benchmarks.heldout import heldout
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
-from codecascade.evaluation.benchmarks.language_modelling import validation
+from codecascade.evaluation.benchmarks.language_modelling import by_language, docstring_bodies, validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
+from codecascade.evaluation.benchmarks.repository import completion as repository_completion
 from codecascade.evaluation.benchmarks.safety import (
     bold,
     false_refusals,
@@ -27,15 +29,19 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for family in (
         validation,
+        by_language,
+        docstring_bodies,
         humaneval,
         humaneval_plus,
         mbpp,
         mbpp_plus,
         apps,
         multipl_e,
+        heldout,
         infilling,
         multilingual_infilling,
         docstrings,
+        repository_completion,
         lcc,
         key_retrieval,
         perplexity,

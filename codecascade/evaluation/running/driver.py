@@ -2,6 +2,8 @@
 
 Nothing is done twice. An answer is written to the journal before its program runs, and a verdict as soon as it is
 known. A run that was killed at any moment continues from there. Programs run while other answers are generated.
+
+How likely a model finds the reference answers is kept in a journal of its own, in the same way.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import BenchmarkWork
-from codecascade.evaluation.task import SampleRow, Task, was_asked
+from codecascade.evaluation.task import EvaluatedModel, ReferenceTokens, SampleRow, Task, was_asked
 from codecascade.generation.backend import Backend, TextCompletion
+from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
+
+_REFERENCES = 256
+"""References whose tokens are in memory at a time."""
 
 TOO_LONG = "the prompt does not fit into the model's context"
 
@@ -144,10 +150,76 @@ def counts_as_right(verdict: SampleRow) -> bool:
     return bool(verdict.get("exact_match") if passed is None else passed)
 
 
-def sample_rows(work: BenchmarkWork, journal: Journal) -> Iterator[SampleRow]:
-    """The rows of the samples file, in the order of samples. The fields of given samples are kept."""
+def sample_rows(
+    work: BenchmarkWork, journal: Journal, more: Callable[[int], SampleRow] = lambda sample_index: {}
+) -> Iterator[SampleRow]:
+    """The rows of the samples file, in the order of samples. The fields of given samples are kept.
+
+    Args:
+        more: what else a sample's row has, by its index.
+    """
     for sample_index in range(len(work)):
         task = work.task(sample_index)
         answer, verdict = journal.answer_at(sample_index), journal.verdict_at(sample_index)
         first = {"task_id": task.task_id, "completion": answer["completion"]}
-        yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict}
+        yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict, **more(sample_index)}
+
+
+# ---- reference answers ------------------------------------------------------------------------------------------
+
+
+def has_references(work: BenchmarkWork, model: EvaluatedModel) -> bool:
+    """Whether the tasks have references, and the model tells probabilities."""
+    if work.given is not None or model.scorer is None or model.tokenizer is None:
+        return False
+    return any(task.reference is not None for task in work.tasks)
+
+
+def fill_references(
+    name: str,
+    work: BenchmarkWork,
+    journal: Journal,
+    model: EvaluatedModel,
+    progress: Callable[[EvaluationProgress], None],
+) -> None:
+    """Give every task of the journal the fields that the model's probabilities of its reference add to its rows.
+
+    They are empty for a task without a reference, and for one whose prompt and reference do not fit the context.
+
+    Args:
+        journal: of as many entries as there are tasks; each has an answer and no verdict.
+    """
+    assert model.scorer is not None and model.tokenizer is not None
+    missing = list(journal.unanswered())
+    for start in range(0, len(missing), _REFERENCES):
+        references: dict[int, ReferenceTokens] = {}
+        for index in missing[start : start + _REFERENCES]:
+            make = work.tasks[index].reference
+            found = None if make is None else make(model.tokenizer)
+            if found is None or len(found.ids) > (model.context_length or len(found.ids)):
+                journal.answer(index, {})
+            else:
+                references[index] = found
+        for index, row in _scored(model.scorer, references):
+            journal.answer(index, row)
+            done = len(work) + journal.answered
+            progress(EvaluationProgress(name, done, done, len(work) + len(journal)))
+
+
+def reference_fields(journal: Journal | None, work: BenchmarkWork) -> Callable[[int], SampleRow]:
+    """The fields of a sample's row, by the index of the sample."""
+    if journal is None:
+        return lambda sample_index: {}
+    return lambda sample_index: journal.answer_at(sample_index // work.samples)
+
+
+def _scored(scorer: Scorer, references: dict[int, ReferenceTokens]) -> Iterator[tuple[int, SampleRow]]:
+    indices = list(references)
+    for place, scores in scorer.log_probabilities([references[index].ids for index in indices]):
+        reference = references[indices[place]]
+        # Entry i is the log-probability of ids[i + 1].
+        predicted = scores[reference.first - 1 :]
+        row: SampleRow = {"reference_nats": -sum(predicted), "reference_tokens": len(predicted)}
+        if reference.ends:
+            row["end_nats"] = -predicted[-1]
+        yield indices[place], row

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from codecascade.corpus.corpus import Corpus
@@ -19,7 +19,12 @@ from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_names
 from codecascade.evaluation.judges.answer_judge import AnswerJudge, judge_for
 from codecascade.evaluation.running.contamination import contamination
-from codecascade.evaluation.running.driver import EvaluationProgress, fill_journal
+from codecascade.evaluation.running.driver import (
+    EvaluationProgress,
+    fill_journal,
+    fill_references,
+    has_references,
+)
 from codecascade.evaluation.running.inputs import Inputs, context_for, made_with, source_of
 from codecascade.evaluation.running.journal import Journal, JournalRow
 from codecascade.evaluation.running.result import BenchmarkResult, StoredRows, samples_file, tasks_file
@@ -110,10 +115,18 @@ def _measure(
         return dataclasses.replace(result, about={**result.about, "source": source_of(benchmark, inputs)})
     work = _work(benchmark, context, inputs, judged_by)
     header = {**header, "problems": work.digest()}
-    with Journal(_journal_file(folder, benchmark.name), len(work), header, again=again) as journal:
+    with ExitStack() as opened:
+        journal = opened.enter_context(
+            Journal(_journal_file(folder, benchmark.name), len(work), header, again=again)
+        )
         fill_journal(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress, judged_by)
+        references: Journal | None = None
+        if has_references(work, context.model):
+            path = _journal_file(folder, f"{benchmark.name}.references")
+            references = opened.enter_context(Journal(path, len(work.tasks), header, again=again))
+            fill_references(benchmark.name, work, references, context.model, progress)
         source = source_of(benchmark, inputs)
-        result = summarise(benchmark, context, folder, work, journal, inputs, source, judged_by)
+        result = summarise(benchmark, context, folder, work, journal, inputs, source, judged_by, references)
     return dataclasses.replace(result, about={"source": source, **result.about})
 
 
@@ -173,6 +186,7 @@ def _journal_file(folder: Path, name: str) -> Path:
 def _remove_journal(folder: Path, name: str) -> None:
     path = _journal_file(folder, name)
     path.unlink(missing_ok=True)
+    _journal_file(folder, f"{name}.references").unlink(missing_ok=True)
     # The folder stays if another benchmark's journal is in it.
     with suppress(OSError):
         path.parent.rmdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from codecascade.evaluation.data import is_packaged
 from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.conditions import conditions
-from codecascade.evaluation.running.driver import sample_rows
+from codecascade.evaluation.running.driver import reference_fields, sample_rows
 from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.running.inputs import Inputs
 from codecascade.evaluation.running.journal import Journal
@@ -36,16 +36,18 @@ def summarise(
     inputs: Inputs,
     source: str,
     judged_by: AnswerJudge | None = None,
+    references: Journal | None = None,
 ) -> BenchmarkResult:
     """Write the files of tasks and samples from a journal that is full, and make the figures of them.
 
     Args:
         source: where the problems come from.
         judged_by: what judged the answers, if tests and rules of the tasks did not.
+        references: a full journal of the probabilities of the reference answers, if they were measured.
     """
     name = benchmark.name
     write_jsonl(tasks_file(folder, name), task_rows(work.tasks))
-    write_jsonl(samples_file(folder, name), sample_rows(work, journal))
+    write_jsonl(samples_file(folder, name), sample_rows(work, journal, reference_fields(references, work)))
     samples = StoredRows(samples_file(folder, name))
     about = {
         "tasks": len({task.task_id for task in work.tasks}) - work.missing(),
@@ -77,7 +79,7 @@ def summarise(
         metrics_of(benchmark.scores(samples), context.seed),
         answered_problems(folder, name),
         [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context, judged_by)],
-        round(journal.seconds, 2),
+        round(journal.seconds + (0.0 if references is None else references.seconds), 2),
         about,
     )
 

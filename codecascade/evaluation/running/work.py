@@ -121,6 +121,11 @@ class BenchmarkWork:
             if isinstance(task.prompt, InfillingPrompt) and task.prompt.editor_lines is None:
                 # Older versions had neither.
                 del prompt["editor_lines"], prompt["language"]
+            if isinstance(task.prompt, TextPrompt) and task.prompt.editor_stops is None:
+                del prompt["editor_stops"]
+            if not isinstance(task.prompt, ChatPrompt) and task.prompt.repository is None:
+                # Nor this.
+                del prompt["repository"]
             asked = (task.task_id, _PROMPT_KINDS[type(task.prompt)], prompt, task.max_new_tokens)
             state.update(json.dumps([*asked, task.test, dict(task.fields)], default=str).encode())
         if self.given is not None:
@@ -268,7 +273,10 @@ def task_rows(tasks: Sequence[Task]) -> Iterator[TaskRow]:
     for task in tasks:
         asked = asdict(task.prompt)
         row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, InfillingPrompt) else asked
+        chunks = (row.get("repository") or {}).get("chunks", ())
         row = {key: row[key] for key in ("prompt", "suffix", "messages", "prefill") if key in row}
+        if chunks:
+            row["other_files"] = [dict(chunk) for chunk in chunks]
         if len(row.get("prompt", "")) > _SHOWN:
             left_out = len(row["prompt"]) - _SHOWN
             row["prompt"] = f"[{left_out:,} characters are left out here]\n{row['prompt'][-_SHOWN:]}"

@@ -12,7 +12,7 @@ text, so that nothing in a file can be a control token.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_prompt
@@ -91,20 +91,69 @@ def editor_prompt(
     """
     layout = format or editor_format(tokenizer)
     overhead = len(infilling_prompt(tokenizer, "", "", format=layout))
-    room = most_tokens - overhead
-    if room < 1:
-        raise UserError(f"a prompt needs more than {overhead} tokens (got {most_tokens})", key="context")
-    prefix, suffix = _fit(tokenizer, prompt, room)
-    own = infilling_prompt(tokenizer, prefix, suffix, format=layout)
+    prefix, suffix = _fit(prompt, _room(most_tokens, overhead), _counter(tokenizer))
+    return _with_context(
+        tokenizer, prompt, infilling_prompt(tokenizer, prefix, suffix, format=layout), most_tokens
+    )
+
+
+def continued_prompt(tokenizer: Tokenizer, prompt: EditorPrompt, most_tokens: int) -> list[int]:
+    """The ids of a prompt of at most ``most_tokens`` that the model continues, left to right.
+
+    The suffix is not read. The prefix and the chunks are cut as in :func:`editor_prompt`.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    alone = replace(prompt, suffix="")
+    prefix, _ = _fit(alone, _room(most_tokens, len(tokenizer.bos())), _counter(tokenizer))
+    behind = [*tokenizer.bos(), *tokenizer.encode_continuation(prefix)]
+    made = _with_context(tokenizer, prompt, behind, most_tokens)
+    # Alone, the prefix begins a text. Vocabularies of SentencePiece begin one with a space.
+    return made if len(made) > len(behind) else tokenizer.encode(prefix, bos=True)
+
+
+def prompt_texts(prompt: EditorPrompt, most_characters: int) -> tuple[str, str]:
+    """The prefix, behind the chunks, and the suffix as texts, for a server that makes its own tokens of them.
+
+    It can't be sent a family's tokens for repositories, so the chunks stand as other families get them.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    prefix, suffix = _fit(prompt, _room(most_characters, 0), len)
+    left = min(most_characters - len(prefix) - len(suffix), int(most_characters * prompt.context_share))
+    taken: list[str] = []
+    for chunk in reversed(prompt.chunks):
+        text = _SNIPPET + chunk.text
+        if len(text) > left:
+            break
+        left -= len(text)
+        taken.append(text)
+    return "".join(reversed(taken)) + prefix, suffix
+
+
+def _room(most: int, overhead: int) -> int:
+    if most - overhead < 1:
+        raise UserError(f"a prompt needs more than {overhead} tokens (got {most})", key="context")
+    return most - overhead
+
+
+def _counter(tokenizer: Tokenizer) -> Callable[[str], int]:
+    return lambda text: len(tokenizer.encode(text))
+
+
+def _with_context(tokenizer: Tokenizer, prompt: EditorPrompt, own: list[int], most_tokens: int) -> list[int]:
     begin = len(tokenizer.bos())
-    left = min(most_tokens - len(own), int(most_tokens * prompt.context_share))
-    return [*own[:begin], *_context(tokenizer, prompt, left), *own[begin:]]
+    return [*own[:begin], *repository_ids(tokenizer, prompt, len(own), most_tokens), *own[begin:]]
 
 
-def _fit(tokenizer: Tokenizer, prompt: EditorPrompt, room: int) -> tuple[str, str]:
-    def size(text: str) -> int:
-        return len(tokenizer.encode(text))
+def repository_ids(tokenizer: Tokenizer, prompt: EditorPrompt, own: int, most_tokens: int) -> list[int]:
+    """What :func:`editor_prompt` puts before a prompt of ``own`` tokens: the chunks that fit into ``most_tokens``."""
+    return _context(tokenizer, prompt, min(most_tokens - own, int(most_tokens * prompt.context_share)))
 
+
+def _fit(prompt: EditorPrompt, room: int, size: Callable[[str], int]) -> tuple[str, str]:
     prefix, suffix = prompt.prefix[-room * _LETTERS :], prompt.suffix[: room * _LETTERS]
     if size(prefix) + size(suffix) <= room:
         return prefix, suffix

@@ -106,7 +106,7 @@ def run_self_instruct(
         ):
             answers = Teacher(backends.answers, journal, chats["answers"], settings.max_answer)
             asker = Teacher(asks_for_questions, journal, chats["questions"], settings.max_answer)
-            found = QuestionMeter(progress, settings.questions, lambda: asker.cost.answers)
+            found = QuestionMeter(progress, settings.questions, lambda: (asker.cost.answers, asker.known))
             asker.answered = found.tick
             made = make_questions(
                 settings, asker if needs_teacher(settings) else None, benchmarks, found.update

@@ -38,11 +38,12 @@ class QuestionMeter:
 
     Args:
         wanted: questions.
-        answers: how many answers there are.
+        answers: how many answers there are, and how many of them were known from before.
     """
 
-    def __init__(self, tell: ProgressFunction, wanted: int, answers: Callable[[], int]) -> None:
+    def __init__(self, tell: ProgressFunction, wanted: int, answers: Callable[[], tuple[int, int]]) -> None:
         self._tell, self._found, self._wanted, self._answers = tell, 0, wanted, answers
+        self._skipped = 0
         self.tick()
 
     def update(self, found: int, wanted: int) -> None:
@@ -52,7 +53,13 @@ class QuestionMeter:
 
     def tick(self) -> None:
         """Tell it again, for the teacher has answered."""
-        self._tell(SelfInstructProgress("questions", self._found, self._wanted, read=self._answers()))
+        read, known = self._answers()
+        # Answers that are asked for come after all that are known.
+        if read == known:
+            self._skipped = self._found
+        self._tell(
+            SelfInstructProgress("questions", self._found, self._wanted, skipped=self._skipped, read=read)
+        )
 
 
 class Meter:

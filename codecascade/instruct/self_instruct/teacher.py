@@ -68,6 +68,9 @@ class Teacher:
         chat: ask in the model's chat format; else let it continue a text.
         longest: characters of an answer that are kept at most.
         answered: called for each answer, when it is counted in ``cost``.
+
+    Attributes:
+        known: how many of the answers were in the journal before.
     """
 
     backend: Backend
@@ -76,6 +79,7 @@ class Teacher:
     longest: int = 100_000
     cost: Cost = field(default_factory=Cost)
     answered: Callable[[], None] = lambda: None
+    known: int = field(default=0, init=False)
 
     @property
     def name(self) -> str:
@@ -134,6 +138,7 @@ class Teacher:
 
     def _handed_on(self, key: str, number: int, value: Mapping[str, Any], *, known: bool = False) -> Answer:
         self.cost.answers += 1
+        self.known += known
         self.cost.answer_tokens += value["tokens"]
         self.cost.prompts += "prompt_tokens" in value
         self.cost.prompt_tokens += value.get("prompt_tokens", 0)

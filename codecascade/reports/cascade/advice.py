@@ -8,11 +8,11 @@ from typing import Literal
 
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.notation import format_metric, format_p_value
+from codecascade.evaluation.notation import format_metric, format_p_value, layout_name
 from codecascade.evaluation.task import Benchmark, UseFigure
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import layout_name, signed_difference
+from codecascade.reports.cascade.headline import SAID, signed_difference
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 _FAR = 20
@@ -39,6 +39,11 @@ class Advice:
     elsewhere: tuple[str, ...]
     stage: str
     examples: ExampleGaps | None
+
+    @property
+    def mark(self) -> str:
+        """What stands between the answer and the reason, which begins a sentence unless the answer is ``Yes``."""
+        return ":" if self.answer == "Yes" else "."
 
     @property
     def folder(self) -> str:
@@ -139,9 +144,16 @@ def _answer(
 ) -> tuple[Literal["Yes", "No", "Not shown"], Literal["better", "worse", ""], str, tuple[str, ...]]:
     lead = found[0]
     second = next((each for each in found if each.figure.sensitive and each is not lead), None)
-    reason, more = _sentence(report, lead), []
+    reason = _sentence(report, lead)
+    more = [
+        _in_short(f"Over all {{}} {each.figure.unit}", each)
+        for each in found[1:]
+        if not each.figure.sensitive
+    ]
     if second is not None:
-        more.append(_second(second))
+        name = second.figure.metric.replace("_", " ")
+        words = f"By the more sensitive figure, {name} over {{}} held-out {second.figure.unit}"
+        more.append(_in_short(words, second))
     if lead.gain.verdict == "better":
         return "Yes", "better", reason, tuple(more)
     if lead.gain.verdict == "worse":
@@ -149,29 +161,34 @@ def _answer(
     reason = f"The difference could be chance: {reason}"
     if second is not None and second.gain.verdict == "worse":
         return "No", "worse", reason, tuple(more)
-    return "Not shown", "", reason, (*more, _what_would_show_it(lead))
+    loss_fell = second is not None and second.gain.verdict == "better"
+    return "Not shown", "", reason, (*more, _what_would_show_it(lead, loss_fell=loss_fell))
 
 
 def _sentence(report: RunReport, finding: _Finding) -> str:
     compared, figure, gain = finding.gain.compared, finding.figure, finding.gain
     before = format_metric(compared.first, figure.metric, with_unit=True)
     after = format_metric(compared.second, figure.metric, with_unit=True)
-    asked = f" {layout_name(gain.before_layout)}," if gain.before_layout != gain.after_layout else ""
+    asked = f" ({layout_name(gain.before_layout)})" if gain.before_layout != gain.after_layout else ""
     return (
-        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it {figure.says.format(after)}, "
-        f"the base ({report.base}){asked} {before}: {signed_difference(gain)}, p {_p_value(gain)}."
+        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it "
+        f"{figure.says.format(after)}, the base, {report.base}, {before}{asked}: {signed_difference(gain)}, "
+        f"p {_p_value(gain)}."
     )
 
 
-def _second(finding: _Finding) -> str:
-    compared, figure = finding.gain.compared, finding.figure
-    verdict = {"better": "better", "worse": "worse", "": "no difference found"}[finding.gain.verdict]
-    before, after = (format_metric(each, figure.metric) for each in (compared.first, compared.second))
-    name = figure.metric.replace("_", " ")
-    return (
-        f"By the more sensitive figure, {name} over {compared.difference.n:,} held-out {figure.unit}: "
-        f"{before} → {after}, {signed_difference(finding.gain)}: {verdict}."
+def _in_short(words: str, finding: _Finding) -> str:
+    """A finding in a short sentence. In ``words``, ``{}`` stands for the number of problems."""
+    compared, metric = finding.gain.compared, finding.figure.metric
+    before, after = (
+        format_metric(each, metric, with_unit=True) for each in (compared.first, compared.second)
     )
+    number = f"{compared.difference.n:,}"
+    return f"{words.format(number)}: {before} → {after}, {signed_difference(finding.gain)}: {_said(finding.gain)}."
+
+
+def _said(gain: Gain) -> str:
+    return SAID[gain.verdict]
 
 
 def _p_value(gain: Gain) -> str:
@@ -179,16 +196,15 @@ def _p_value(gain: Gain) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _what_would_show_it(finding: _Finding) -> str:
+def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
     gained = found.value * (1 if finding.figure.higher_is_better else -1)
     needed = gain.problems_needed()
     if gained <= 0 or needed is None or needed > _FAR * found.n:
-        return (
-            "More problems would hardly show a gain. More code, more tokens of training or a better base could "
-            "bring one."
-        )
+        learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""
+        hope = "More tokens, more code or a better base could bring one."
+        return f"More {unit} would hardly show a gain. {learnt}{hope}"
     many = max(needed, found.n + 1)
     digits = max(0, len(str(many)) - 2)
     return (
@@ -204,7 +220,7 @@ def _elsewhere(
     found = 0
     for column in columns:
         benchmark = BENCHMARKS[column.benchmark]
-        if column.metric != benchmark.metric or "corpus" in benchmark.needs:
+        if column.metric != benchmark.metric or benchmark.needs & {"corpus", "files"}:
             continue
         gain = gains.between(
             base.name,
@@ -220,8 +236,7 @@ def _elsewhere(
             format_metric(each, column.metric, with_unit=True)
             for each in (gain.compared.first, gain.compared.second)
         )
-        verdict = {"better": "better", "worse": "worse", "": "no difference found"}[gain.verdict]
-        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {verdict}."
+        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {_said(gain)}."
     if not found:
         yield (
             "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "

@@ -8,9 +8,10 @@ from hashlib import blake2b
 
 import numpy as np
 
-from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, SampleRow, TaskRow
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.analysis.significance import are_zero_or_one
+from codecascade.ground.errors import UserError
 
 SHOWN = 6
 """How many gaps are shown, at most."""
@@ -22,12 +23,14 @@ class ExampleGap:
     """A gap and what two models wrote into it.
 
     Attributes:
+        title: its file and line, if the benchmark tells them, else its id.
         kind: one of :data:`KINDS`.
         before, after: the text around the gap, of which the nearest lines.
         answers: the name of each model, what it wrote, and whether that is right.
     """
 
     task_id: str
+    title: str
     kind: str
     before: str
     after: str
@@ -54,7 +57,8 @@ class ExampleGaps:
 
 
 def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> ExampleGaps | None:
-    """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong."""
+    """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong,
+    or the answers can't be read."""
     if not (are_zero_or_one(gain.before) and are_zero_or_one(gain.after)):
         return None
     sides = []
@@ -72,12 +76,17 @@ def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> Exam
         )
         for problem in sorted(problems, key=_draw)[:many]
     }
-    first, second = (_answers(*side, chosen) for side in sides)
-    asked = {row["task_id"]: row for row in sides[1][0].asked() if row["task_id"] in chosen}
+    try:
+        first, second = (_answers(*side, chosen) for side in sides)
+        asked = {row["task_id"]: row for row in sides[1][0].asked() if row["task_id"] in chosen}
+    except UserError:
+        # A file was changed since it was written. The figures do not depend on the examples.
+        return None
     right = dict(zip(gain.problems, zip(gain.before == 1, gain.after == 1, strict=True), strict=True))
     gaps = [
         ExampleGap(
             problem,
+            _title(asked[problem]),
             kind,
             tail(str(asked[problem].get("prompt", "")), 14),
             head(str(asked[problem].get("suffix", "")), 8),
@@ -112,6 +121,11 @@ def _by_kind(gain: Gain) -> dict[str, list[str]]:
         alike = "right in both" if after else "wrong in both"
         found[alike if before == after else "gained" if after else "lost"].append(problem)
     return found
+
+
+def _title(task: TaskRow) -> str:
+    path, line = task.get("path"), task.get("line")
+    return str(task["task_id"]) if path is None else f"{path}, line {line}" if line is not None else str(path)
 
 
 def _draw(problem: str) -> bytes:

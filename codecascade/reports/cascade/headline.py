@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.notation import format_metric, format_signed, is_plain
+from codecascade.evaluation.notation import format_metric, format_signed, is_plain, layout_name
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.run_report import ModelReport
 
-_SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+"""What a verdict is called."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,16 @@ class Headline:
 
     @property
     def said(self) -> str:
-        return _SAID[self.verdict]
+        return SAID[self.verdict]
 
     @property
     def line(self) -> str:
         """All of it in a line of text."""
-        before = f"{self.before} ({self.asked_before})" if self.asked_before else self.before
-        after = f"{self.after} ({self.asked_after})" if self.asked_after else self.after
+        asked = (self.asked_before, self.asked_after)
+        before, after = (
+            f"{value} ({layout})" if asked[0] != asked[1] else value
+            for value, layout in zip((self.before, self.after), asked, strict=True)
+        )
         return f"{self.title}: {before} → {after}, {self.difference}: {self.said}"
 
 
@@ -92,11 +96,6 @@ def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
         compared.difference.n,
         gain.verdict,
     )
-
-
-def layout_name(layout: str) -> str:
-    """An infilling layout for a reader: ``PSM``, ``left to right``."""
-    return "left to right" if layout == LEFT_TO_RIGHT else layout.upper()
 
 
 def signed_difference(gain: Gain) -> str:

@@ -17,11 +17,12 @@ from rich.text import Text
 from codecascade.evaluation.analysis.gains import ModelGains
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.notation import NOT_RUN
-from codecascade.ground.files.atomic import atomic_write
-from codecascade.ground.step_log import read_step_log
+from codecascade.ground.files.atomic import atomic_write, write_json
 from codecascade.reports import plots
 from codecascade.reports.cascade.advice import advice, other_examples
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
+from codecascade.reports.cascade.comparison_plots import loss_curve
+from codecascade.reports.cascade.comparisons import compared, in_lines, plain
 from codecascade.reports.cascade.headline import headlines
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.cascade.tree import tree
@@ -29,17 +30,27 @@ from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render
 
 _INSTEAD = "left to right"
+COMPARISONS = "comparisons.json"
+"""The figures of the run's comparisons, for other programs."""
 _COLOURS = {"better": "green", "worse": "red", "": "default"}
 
 
 def write_report(report: RunReport, folder: Path) -> None:
     """Write ``report.md`` and ``report.html`` into ``folder``. An interrupted call leaves no incomplete file.
 
-    A model's own report is linked if it exists: ``evaluations/<model>/report.html``.
+    The figures of comparisons are written to ``comparisons.json`` too. A model's own report is linked if it exists:
+    ``evaluations/<model>/report.html``.
     """
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
     pages = {name: page for name, page in own.items() if (folder / page).exists()}
-    view = {**_view(report, ModelGains(folder / "evaluations")), "pages": pages}
+    comparisons = compared(report.questions, report.models, folder / "evaluations")
+    view = {
+        **_view(report, ModelGains(folder / "evaluations")),
+        "pages": pages,
+        "comparisons": comparisons,
+    }
+    if comparisons:
+        write_json(folder / COMPARISONS, plain(comparisons))
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -47,7 +58,8 @@ def write_report(report: RunReport, folder: Path) -> None:
 def summary(report: RunReport, folder: Path) -> list[RenderableType]:
     """What the terminal shows at the end of a run: the figures, the headline, and whether to use the model.
 
-    The headline comes last, where a reader of a terminal looks first.
+    A run that asks questions is a study: their answers take the place of the headline and the advice, for its models
+    are not made to be used. The headline comes last, where a reader of a terminal looks first.
 
     Args:
         folder: the run's, with the evaluation of each model.
@@ -70,13 +82,18 @@ def summary(report: RunReport, folder: Path) -> list[RenderableType]:
                 cells.append(Text())
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
-    if found := headlines(columns, models, gains):
+    if report.questions:
+        answers = in_lines(compared(report.questions, models, folder / "evaluations"))
+        return [*shown, Text("\n" + "\n".join(answers))]
+    own = report.of_first_base()
+    if found := headlines(columns, own.models, gains):
         lines = Text(f"\n{found[0].between}, by paired tests:\n", style="bold")
         for each in found:
             lines.append(f"  {each.line}\n", style=f"{_COLOURS[each.verdict]} not bold")
         shown.append(lines)
-    if (advised := advice(report, columns, gains)) is not None:
-        text = Text(f"Should I use it? {advised.answer}: ", style=f"bold {_COLOURS[advised.tone]}".strip())
+    if (advised := advice(own, columns, gains)) is not None:
+        answer = f"Should I use it? {advised.answer}{advised.mark} "
+        text = Text(answer, style=f"bold {_COLOURS[advised.tone]}")
         text.append(advised.reason, style="default not bold")
         for sentence in advised.more:
             text.append(f" {sentence}", style="default not bold")
@@ -133,31 +150,40 @@ def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
     base = models[0]
     hues = {model.name: plots.hue(index) for index, model in enumerate(models)}
     columns = table_columns(models)
-    advised = advice(report, columns, gains)
+    # a study's models are not made to be used: its answers are the comparisons
+    own = report.of_first_base()
+    advised = None if report.questions else advice(own, columns, gains)
     return {
         "report": report,
         "hues": hues,
         "columns": columns,
         "rows": [(column, [_cell(column, base, model, gains) for model in models]) for column in columns],
         "tree": tree(models, hues),
-        "headlines": headlines(columns, models, gains),
+        "headlines": [] if report.questions else headlines(columns, own.models, gains),
         "advice": advised,
         "interval_plots": [
-            plots.intervals(
-                column.title,
-                {model.name: metric for model in models if (metric := column.metric_of(model))},
-                hues,
-                percent=column.percent,
-            )
+            plots.intervals(title, shown, hues, percent=column.percent)
             for column in columns
-            if sum(column.metric_of(model) is not None for model in models) > 1
+            for title, shown in [_with_left_to_right(column, models)]
+            if len(shown) > 1
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
-        "examples": None if advised else other_examples(columns, models, gains),
+        "examples": None if advised else other_examples(columns, own.models, gains),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
+
+
+def _with_left_to_right(column: ReportColumn, models: Sequence[ModelReport]) -> tuple[str, dict[str, Metric]]:
+    """A column's figures for a picture, with its title. It names the models that could not be asked to infill."""
+    shown = {
+        model.name: metric
+        for model in models
+        if (metric := column.metric_of(model) or column.left_to_right_of(model))
+    }
+    instead = [model.name for model in models if model.name in shown and not column.metric_of(model)]
+    return column.title + (f" ({', '.join(instead)}: {_INSTEAD})" if instead else ""), shown
 
 
 def _cell(
@@ -179,15 +205,7 @@ def _cell(
 
 
 def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
-    curves = []
-    for model in models:
-        if model.log is not None and model.log.exists():
-            rows = [
-                row for row in read_step_log(model.log) if "tokens" in row and row.get("loss") is not None
-            ]
-            if rows:
-                tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
-                curves.append(plots.LossCurve(model.name, tokens, losses))
+    curves = [curve for model in models if (curve := loss_curve(model)) is not None]
     return plots.loss_curves(curves, hues) if curves else ""
 
 

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.model.config import LlamaConfig
+
+
+@dataclass(frozen=True)
+class QuestionFigure:
+    """A figure that answers a question.
+
+    Attributes:
+        against: the metric of the first group.
+        expects: what the paper found of the later groups against the first: ``better``, ``worse``, ``alike``.
+    """
+
+    benchmark: str
+    metric: str
+    against: str
+    expects: str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that the report answers by comparing groups of models.
+
+    Attributes:
+        groups: names of models by the group's name, as many in each; the first group is the reference.
+        settings_differ: settings of the evaluation that the question is about.
+        paper, source: what the paper says, and where.
+        plots: names of pictures (:mod:`codecascade.reports.cascade.comparison_plots`).
+    """
+
+    name: str
+    text: str
+    groups: Mapping[str, tuple[str, ...]]
+    figures: tuple[QuestionFigure, ...]
+    settings_differ: tuple[str, ...] = ()
+    paper: str | None = None
+    source: str | None = None
+    plots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -22,6 +60,7 @@ class ModelReport:
         log: the training log in JSON lines (``step``, ``loss``, ...); None for the base.
         tokens, steps, seconds, flops: the cost of the stage's training (wall-clock seconds).
         evaluation_seconds: the cost of its evaluation.
+        config: its shape, where a question needs it.
     """
 
     name: str
@@ -36,6 +75,7 @@ class ModelReport:
     seconds: float = 0.0
     flops: float = 0.0
     evaluation_seconds: float = 0.0
+    config: LlamaConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +90,7 @@ class RunReport:
         notes: sentences about the whole run.
         versions: versions of the tools, and facts of the machine (``{"torch": ..., "processor": ...}``).
         command: the command that made the run.
+        questions: what is compared, in the order of the recipe.
         code: what a reader calls the code of the corpus ("your code").
     """
 
@@ -60,4 +101,13 @@ class RunReport:
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
+    questions: tuple[Question, ...] = ()
     code: str = "the corpus"
+
+    def of_first_base(self) -> RunReport:
+        """This run with its first base and the stages that were made of it alone."""
+        names = {self.models[0].name}
+        for model in self.models:
+            if model.parent in names:
+                names.add(model.name)
+        return replace(self, models=tuple(model for model in self.models if model.name in names))

@@ -113,8 +113,8 @@ def _contamination(measured: MeasuredBenchmark) -> str:
     )
     if not tasks:
         return text
-    otherwise = f"{measured.metric}_{LEFT_TO_RIGHT}"
-    metric = otherwise if otherwise in measured.metrics else measured.metric
+    instead = left_to_right(measured.metrics, measured.metric)
+    metric = measured.metric if instead is None else f"{measured.metric}_{LEFT_TO_RIGHT}"
     scored = scores_of(measured).get(metric)
     if scored is None or scored.weights is not None:
         return text

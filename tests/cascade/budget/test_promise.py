@@ -97,7 +97,7 @@ def test_measuring_is_timed_where_models_are_small(
     data |= {"evaluate": evaluate}
     data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": evaluate}]
     plan = make_plan(make_recipe(data))
-    size = plan.base_parameters
+    size = plan.base_parameters["base"]
     assert size
     # the stage's model has a few more rows than the base
     sizes = [1.0, (plan["code"].parameters or 0) / size]

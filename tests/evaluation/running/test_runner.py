@@ -141,7 +141,7 @@ def test_the_table_and_the_settings_agree() -> None:
         {"key_retrieval": {"positions": [1.0]}},
         {"key_retrieval": {"positions": []}},
         {"key_retrieval": {"lengths": []}},
-        {"infilling": {"min_characters": 900}},
+        {"infilling_heldout": {"kinds": []}},
         {"unknown": 1},
         {"humaneval": {"unknown": 1}},
         {"humaneval": 3},

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk, editor_format, editor_prompt
+from codecascade.generation.editing.prompt import (
+    EditorPrompt,
+    RepositoryChunk,
+    continued_prompt,
+    editor_format,
+    editor_prompt,
+    prompt_texts,
+)
 from codecascade.ground.errors import UserError
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.infilling import add_infilling_tokens, infilling_prompt
@@ -135,3 +142,30 @@ def test_what_cannot_be_made_is_refused() -> None:
         editor_prompt(TOKENIZERS["qwen"], EditorPrompt("a", "b"), 3)
     with pytest.raises(UserError, match="prefix_share"):
         EditorPrompt("a", "b", prefix_share=1.5)
+
+
+def test_a_text_is_continued_behind_the_same_parts_of_other_files() -> None:
+    tokenizer = family(QWEN)
+    prompt = EditorPrompt("x = ", "unseen\n", "d.py", "shop", CHUNKS)
+    filled = editor_prompt(tokenizer, prompt, 500, format="psm")
+    own = infilling_prompt(tokenizer, "x = ", "unseen\n", format="psm")
+    assert continued_prompt(tokenizer, prompt, 500) == [*filled[: -len(own)], *tokenizer.encode("x = ")]
+    plain = add_infilling_tokens(train_tokenizer([CODE] * 4, 300, kind="llama"))
+    ids = continued_prompt(plain, prompt, 500)
+    assert ids[: len(plain.bos())] == plain.bos() and plain.bos()
+    text = "\n\n--- snippet ---\n\nx = 1\n\n\n--- snippet ---\n\ny = 2\nx = "
+    assert plain.decode_continuation(ids[len(plain.bos()) :]) == text
+    with pytest.raises(UserError, match="context: a prompt needs more than"):
+        continued_prompt(plain, prompt, 1)
+
+
+@given(st.integers(1, 400), st.integers(0, 40), st.integers(0, 40))
+@settings(deadline=None, max_examples=40)
+def test_texts_for_a_server_have_a_length_that_fits(most: int, before: int, behind: int) -> None:
+    prompt = EditorPrompt("first\n" * before + "x = ", "\nlast" * behind, chunks=CHUNKS)
+    prefix, suffix = prompt_texts(prompt, most)
+    assert len(prefix) + len(suffix) <= most
+    own = prefix.rpartition("--- snippet ---\n\n")[2].removeprefix(CHUNKS[1].text)
+    assert prompt.prefix.endswith(own) and prompt.suffix.startswith(suffix)
+    # The last parts are the most important.
+    assert "y = 2" in prefix or "x = 1\n" not in prefix

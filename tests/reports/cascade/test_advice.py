@@ -29,8 +29,8 @@ def test_yes_with_the_paired_difference(tmp_path: Path) -> None:
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone, found.stage, found.folder) == ("Yes", "better", "code", "models/code")
     assert found.reason == (
-        "on 60 lines of your code that it never saw it fills in 48.3 % exactly, the base (small-base) left to right, "
-        "25.0 %: +23.3 points (+10.9 to +34.6), p < 0.001."
+        "on 60 gaps of your code that it never saw it fills in 48.3 % exactly, the base, small-base, 25.0 % "
+        "(left to right): +23.3 points (+10.9 to +34.6), p < 0.001."
     )
     assert found.elsewhere == (
         "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
@@ -51,9 +51,7 @@ def test_no_where_it_got_worse_and_what_it_forgot(tmp_path: Path) -> None:
     )
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone) == ("No", "worse")
-    assert (
-        found.reason.startswith("It got worse: on 60 lines of your code") and "−25.0 points" in found.reason
-    )
+    assert found.reason.startswith("It got worse: on 60 gaps of your code") and "−25.0 points" in found.reason
     (elsewhere,) = found.elsewhere
     assert (
         elsewhere.startswith("HumanEval") and "50.0 % → 20.0 %" in elsewhere and elsewhere.endswith("worse.")
@@ -68,14 +66,14 @@ def test_the_base_is_taken_at_its_best(tmp_path: Path) -> None:
         tmp_path, "code", {"infilling_heldout": lines({"psm": range(28), "left_to_right": range(20)})}
     )
     found = advised(tmp_path, base, stage)
-    assert found.answer == "Not shown" and "left to right, 46.7 %: 0.0 points" in found.reason
+    assert found.answer == "Not shown" and "46.7 % (left to right): 0.0 points" in found.reason
     assert found.reason.startswith("The difference could be chance: ")
     assert "hardly show a gain" in found.more[-1]
     gains = ModelGains(tmp_path / "evaluations")
     lines_of = [each.line for each in headlines(table_columns([base, stage]), [base, stage], gains)]
-    assert lines_of[0].startswith("Held-out lines filled: 46.7 % (left to right) → 46.7 % (PSM)")
+    assert lines_of[0].startswith("Held-out gaps filled: 46.7 % (left to right) → 46.7 % (PSM)")
     assert lines_of[0].endswith("no difference found")
-    assert lines_of[1].startswith("Held-out lines filled, left to right: 46.7 %") and lines_of[1].endswith(
+    assert lines_of[1].startswith("Held-out gaps filled, left to right: 46.7 %") and lines_of[1].endswith(
         "worse"
     )
 
@@ -190,5 +188,35 @@ def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: r
         < markdown.index("## base → code")
         < markdown.index("## What changed")
     )
-    (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out lines filled: ")]
-    assert line.startswith("- Held-out lines filled: 25.0 % (left to right) → ") and line.endswith(said)
+    (line,) = [each for each in markdown.splitlines() if each.startswith("- Held-out gaps filled: ")]
+    assert line.startswith("- Held-out gaps filled: 25.0 % (left to right) → ") and line.endswith(said)
+
+
+def test_lines_lead_and_gaps_of_every_kind_follow(tmp_path: Path) -> None:
+    """Where other kinds of gaps were asked too."""
+
+    def of_kinds(layout: str, right: range) -> list[dict[str, object]]:
+        return [
+            {**row, "kind": "line" if n < LINES // 2 else "block"}
+            for n, row in enumerate(lines({layout: right}))
+        ]
+
+    base = model(tmp_path, "base", {"infilling_heldout": of_kinds("left_to_right", range(5))})
+    stage = model(tmp_path, "code", {"infilling_heldout": of_kinds("spm", range(2, 50))})
+    found = advised(tmp_path, base, stage)
+    assert found.reason.startswith("on 30 lines of your code") and found.answer == "Yes"
+    assert found.more[0].startswith("Over all 60 gaps: 8.3 % → 80.0 %, +71.7 points (")
+    assert found.examples is not None and sum(found.examples.counts.values()) == 30
+
+
+def test_a_report_does_not_need_the_examples(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(5)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(30)})})
+    (tmp_path / "evaluations" / "code" / "tasks" / "infilling_heldout.jsonl").write_text("{")
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Yes" and found.examples is None
+    # Without the answers there is no paired test, and so no verdict.
+    (tmp_path / "evaluations" / "code" / "samples" / "infilling_heldout.jsonl").write_text("{")
+    report = RunReport("tiny", "small-base", (base, stage))
+    write_report(report, tmp_path)
+    assert "Should I use it" not in (tmp_path / "report.md").read_text()

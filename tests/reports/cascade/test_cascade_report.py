@@ -90,7 +90,7 @@ def printed(report: RunReport, folder: Path) -> str:
 
 def test_a_terminal_shows_the_figures(report: RunReport, tmp_path: Path) -> None:
     text = printed(report, tmp_path)
-    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    (line,) = [line for line in text.splitlines() if "Held-out gaps filled, %" in line]
     assert line.split()[-3:] == ["0.0", "40.0", "41.0"] and "31.9–50.8" in text
 
 
@@ -109,11 +109,9 @@ def test_a_terminal_ends_with_the_headline_and_the_answer(
     stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": right})})
     text = printed(RunReport("tiny", "small-base", (base, stage), code="your code"), tmp_path)
     assert "base → code, by paired tests:" in text
-    (line,) = [
-        line for line in text.splitlines() if "Held-out lines filled: 25.0 % (left to right) →" in line
-    ]
+    (line,) = [line for line in text.splitlines() if "Held-out gaps filled: 25.0 % (left to right) →" in line]
     assert line.rstrip().endswith(said)
-    assert f"Should I use it? {answer}: " in text and text.index(said) < text.index("Should I use it?")
+    assert f"Should I use it? {answer}" in text and text.index(said) < text.index("Should I use it?")
 
 
 def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
@@ -163,7 +161,7 @@ def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
     lines = text.splitlines()
     (head,) = [line for line in lines if line.startswith("| | base")]
     assert head == "| | base | [code](evaluations/code/report.html) | python |"
-    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, %")]
+    (filled,) = [line for line in lines if line.startswith("| Held-out gaps filled, %")]
     assert "**40.0** (30.9–49.8)" in filled.split("|")[3]
     (loss,) = [line for line in lines if line.startswith("| Validation loss |")]
     assert "**1.500** (1.400–1.600)" in loss.split("|")[3]
@@ -225,19 +223,19 @@ def cannot_infill(report: RunReport) -> RunReport:
 def test_a_base_that_can_not_be_asked_is_not_called_0(cannot_infill: RunReport, tmp_path: Path) -> None:
     write_report(cannot_infill, tmp_path)
     lines = (tmp_path / "report.md").read_text().splitlines()
-    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, % |")]
+    (filled,) = [line for line in lines if line.startswith("| Held-out gaps filled, % |")]
     assert [part.strip() for part in filled.split("|")[2:4]] == [
         "25.0 (17.5–34.3) left to right",
         # Not bold: without the answers there is no paired test.
         "40.0 (30.9–49.8)",
     ]
-    (psm,) = [line for line in lines if line.startswith("| Held-out lines filled, PSM, % |")]
+    (psm,) = [line for line in lines if line.startswith("| Held-out gaps filled, PSM, % |")]
     assert psm.split("|")[2].strip() == "–"
     assert not any(line.startswith("| Fillings that end") for line in lines)
     page = Page((tmp_path / "report.html").read_text())
-    assert "0.0 %" not in page.text and "Held-out lines filledbase" not in page.text
+    assert "0.0 %" not in page.text and "Held-out gaps filledbase" not in page.text
     (line,) = [
-        line for line in printed(cannot_infill, tmp_path).splitlines() if "Held-out lines filled, %" in line
+        line for line in printed(cannot_infill, tmp_path).splitlines() if "Held-out gaps filled, %" in line
     ]
     assert line.split()[-5:] == ["left", "to", "right", "40.0", "40.0"]
 
@@ -249,9 +247,9 @@ def test_filling_in_is_marked_against_what_the_base_writes_left_to_right(tmp_pat
     )
     write_report(RunReport("tiny", "b", (base, stage)), tmp_path)
     rows = (tmp_path / "report.md").read_text().splitlines()
-    (filled,) = [row for row in rows if row.startswith("| Held-out lines filled, % |")]
+    (filled,) = [row for row in rows if row.startswith("| Held-out gaps filled, % |")]
     assert "left to right" in filled.split("|")[2] and filled.split("|")[3].strip().startswith("**66.7**")
-    (kept,) = [row for row in rows if row.startswith("| Held-out lines filled, left to right, % |")]
+    (kept,) = [row for row in rows if row.startswith("| Held-out gaps filled, left to right, % |")]
     assert kept.split("|")[3].strip().endswith("↓"), "what the base could do better is told as well"
 
 

@@ -2,8 +2,7 @@
 
 ``infilling_single_line``, ``infilling_multi_line``, ``infilling_random_span`` and ``infilling_random_span_light``
 mask a line, several lines or any span of HumanEval's solutions (Bavarian et al. 2022; paper, Table 14). HumanEval's
-tests score them. ``infilling_heldout`` masks a line of functions in held-out documents of the corpus. If a function
-has doctests that pass with the original line, they are run too.
+tests score them.
 
 ``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
 the settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
@@ -30,7 +29,6 @@ from codecascade.evaluation.benchmarks.infilling.gaps import (
     infilling_tasks,
 )
 from codecascade.evaluation.benchmarks.infilling.problems import (
-    heldout_problems,
     published_problems,
     single_line_problems,
 )
@@ -48,7 +46,6 @@ from codecascade.evaluation.task import (
     EvaluationContext,
     ReportedFigure,
     Task,
-    UseFigure,
 )
 from codecascade.generation.editing.stops import EditorLines
 
@@ -61,18 +58,6 @@ def single_line_tasks(context: EvaluationContext) -> list[Task]:
     else:
         problems = single_line_problems(parse_problems(records))
     return infilling_tasks(chosen_problems(problems, context), context)
-
-
-def heldout_tasks(context: EvaluationContext) -> list[Task]:
-    """Problems made from held-out documents of the corpus."""
-    name = "infilling_heldout"
-    problems = heldout_problems(
-        context.needs_corpus(name),
-        context.needs_sandbox(name),
-        context.own(InfillingTaskSettings),
-        context.seed,
-    )
-    return infilling_tasks(problems, context)
 
 
 def _published(kind: str) -> BenchmarkData:
@@ -93,9 +78,9 @@ def _published_tasks(kind: str, name: str, data: BenchmarkData, context: Evaluat
 def _benchmark(
     name: str,
     title: str,
-    data: BenchmarkData | None,
+    data: BenchmarkData,
     tasks: Callable[[EvaluationContext], list[Task]],
-    *needs: str,
+    *,
     metric: str = "pass@1",
     task_ids: str = "",
     size: Callable[[CommonSettings], BenchmarkSize],
@@ -104,14 +89,13 @@ def _benchmark(
     examples: bool = False,
     paper_protocol: BenchmarkProtocol | None = None,
     by_one_rule: tuple[str, ...] = (),
-    tells_use: tuple[UseFigure, ...] = (),
 ) -> Benchmark:
     return Benchmark(
         name,
         title,
         metric,
         data,
-        frozenset({"sandbox", *needs}),
+        frozenset({"sandbox"}),
         tasks=tasks,
         scores=infilling_scores,
         notes=infilling_notes,
@@ -122,7 +106,6 @@ def _benchmark(
         examples=examples,
         paper_protocol=paper_protocol,
         by_one_rule=by_one_rule,
-        tells_use=tells_use,
         greedy=True,
         task_ids=task_ids,
     )
@@ -172,25 +155,6 @@ _PUBLISHED = {
     ),
 }
 BENCHMARKS = (
-    _benchmark(
-        "infilling_heldout",
-        "Held-out functions: infilling",
-        None,
-        heldout_tasks,
-        "corpus",
-        metric="exact_match",
-        size=partial(_of_lines, 500),
-        columns=(
-            *_filled("exact_match", "Held-out lines filled"),
-            ReportedFigure("pass@1", "Held-out lines, doctests pass"),
-            ReportedFigure("ended", "Fillings that end by themselves"),
-            ReportedFigure("exact_match_to_end", "Held-out lines filled, and ended by themselves"),
-        ),
-        rank=10,
-        examples=True,
-        tells_use=(UseFigure("exact_match", "lines", "fills in {} exactly"),),
-        by_one_rule=("exact_match", "pass@1"),
-    ),
     _benchmark(
         "infilling_single_line",
         "HumanEval: single-line infilling",

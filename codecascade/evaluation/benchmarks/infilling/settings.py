@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -58,14 +58,6 @@ class InfillingTaskSettings(BenchmarkSettings):
     span_max_new_tokens: PositiveInt = Field(
         512, description="tokens per middle of several lines, or of any span, at most"
     )
-    min_characters: PositiveInt = Field(150, description="shortest held-out function, in characters")
-    max_characters: PositiveInt = Field(700, description="longest held-out function, in characters")
-
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> Self:
-        if self.min_characters > self.max_characters:
-            raise ValueError("min_characters must not exceed max_characters")
-        return self
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -88,8 +80,6 @@ _SHARED = {
     ),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
-    "min_characters": _OTHERS,
-    "max_characters": _OTHERS,
 }
 STATED_OF_LINES = benchmark_protocol(
     InfillingTaskSettings,

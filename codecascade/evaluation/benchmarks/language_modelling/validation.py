@@ -47,7 +47,7 @@ class ValidationSettings(BenchmarkSettings):
 
 
 @dataclass(frozen=True)
-class _ScoredSequence:
+class ScoredSequence:
     """A sequence of tokens of a document. Those from the index ``first`` on are scored."""
 
     document: int
@@ -74,7 +74,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
     assert room is not None
 
     windows = [
-        _ScoredSequence(index, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
+        ScoredSequence(index, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
         for index, ids in enumerate(tokenizer.encode_batch(texts))
         for start in range(0, len(ids), room - 1)
     ]
@@ -85,7 +85,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
             if len(sequence.ids) <= room:
                 middles.append(sequence)
 
-    nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
+    nats, tokens = score_sequences(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
     scored = tokens[1] > 0
     samples = [
@@ -118,18 +118,18 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found
 
 
-def _infilling(tokenizer: Tokenizer, index: int, text: str, rng: random.Random) -> _ScoredSequence:
+def _infilling(tokenizer: Tokenizer, index: int, text: str, rng: random.Random) -> ScoredSequence:
     assert tokenizer.infilling is not None
     prefix, middle, suffix = split_document(text, rng)
     example = infilling_example(
         tokenizer, prefix, middle, suffix, format=rng.choice(tokenizer.infilling.formats)
     )
-    return _ScoredSequence(index, example.ids, example.middle_start)
+    return ScoredSequence(index, example.ids, example.middle_start)
 
 
-def _score(
+def score_sequences(
     scorer: Scorer,
-    sequences: Sequence[_ScoredSequence],
+    sequences: Sequence[ScoredSequence],
     windows: int,
     documents: int,
     progress: Callable[[int, int], None],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.benchmarks.code import evalplus
 from codecascade.evaluation.benchmarks.code.mbpp_plus import typed_inputs
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -91,6 +92,27 @@ def test_the_reference_passes_and_more_inputs_find_what_mbpps_do_not(
     assert passed(task, task.expected, confined) == [True, True]
     assert passed(task, "def double(x):\n    return int(x * 2)", confined) == [True, False]
     assert passed(task, "def triple(x):\n    return x * 3", confined) == [False, False]
+
+
+def test_an_empty_group_of_inputs_is_an_empty_object_in_the_file(tmp_path: Path, confined: Sandbox) -> None:
+    [task] = tasks_of(tmp_path, row(plus_input={}))
+    assert passed(task, task.expected, confined) == [True, True]
+    assert passed(task, "def double(x):\n    return x * 3", confined) == [False, True]
+
+
+def test_an_input_whose_result_is_too_large_to_be_handed_over_is_left_out(
+    tmp_path: Path, confined: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evalplus, "LARGEST_RESULT", 1000)
+    body = "    return [{'key': (x, 'text')}] * x\n"
+    [task] = tasks_of(tmp_path, row(body=body, base_input=[[3]], plus_input=[[3], [500]]))
+    assert passed(task, task.expected, confined) == [True, True]
+    assert passed(task, "def double(x):\n    return [{'key': (x, 'text')}] * 3", confined) == [True, True]
+    assert passed(task, "def double(x):\n    return [{'key': (x, 'text')}] * 4", confined) == [False, False]
+    # Long numbers and nested results have a size, too.
+    many = row(body="    return [[10 ** x], {x}]\n", base_input=[[3]], plus_input=[[6000]])
+    [task] = tasks_of(tmp_path, many)
+    assert passed(task, "def double(x):\n    return [[1000], {3}]", confined) == [True, True]
 
 
 def test_typed_inputs_reach_the_answer(tmp_path: Path, confined: Sandbox) -> None:
@@ -182,6 +204,7 @@ def test_a_base_model_continues_and_a_chat_model_is_asked(tmp_path: Path) -> Non
         ({"task_id": "Mbpp/x"}, r"task_id: must end in a number"),
         ({"prompt": 3}, r"prompt: must be str, not int"),
         ({"base_input": [1]}, r"base_input: must be lists of arguments"),
+        ({"plus_input": {"1": [2]}}, r"plus_input: must be list, not dict"),
         ({"task_id": "Mbpp/722"}, r"base_input: are not the inputs of MBPP's task 722"),
         ({"task_id": "Mbpp/106"}, r"base_input: are not the inputs of MBPP's task 106"),
     ],

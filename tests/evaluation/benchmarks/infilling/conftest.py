@@ -13,13 +13,13 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 
 @pytest.fixture
 def score(measure: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``infilling_heldout`` with TASKS as its problems."""
+    """``infilling_single_line`` with TASKS as its problems."""
 
     def run(generator: Any, tasks: list[InfillingProblem] = TASKS, **inputs: Any) -> Any:
         changed = dataclasses.replace(
-            BENCHMARKS["infilling_heldout"], tasks=lambda context: infilling_tasks(tasks, context)
+            BENCHMARKS["infilling_single_line"], tasks=lambda context: infilling_tasks(tasks, context)
         )
-        monkeypatch.setitem(BENCHMARKS, "infilling_heldout", changed)
-        return measure("infilling_heldout", generator, **inputs)
+        monkeypatch.setitem(BENCHMARKS, "infilling_single_line", changed)
+        return measure("infilling_single_line", generator, **inputs)
 
     return run

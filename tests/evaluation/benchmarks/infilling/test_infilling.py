@@ -15,9 +15,6 @@ from codecascade.evaluation.benchmarks.infilling.gaps import (
 )
 from codecascade.evaluation.benchmarks.infilling.infilling import single_line_tasks
 from codecascade.evaluation.benchmarks.infilling.problems import (
-    InfillingTaskSettings,
-    body_lines,
-    heldout_problems,
     single_line_problems,
 )
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -28,7 +25,6 @@ from codecascade.generation.local_backend import encode_request
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.splitting import TOGETHER
 
 
 def test_each_line_that_is_not_blank_is_masked_once() -> None:
@@ -59,83 +55,6 @@ def test_the_whole_benchmark_has_its_published_size() -> None:
     for problem in problems:
         ast.parse(problem.program(problem.middle).source + problem.test)
         assert problem.middle.strip() and problem.middle.index("\n") == len(problem.middle) - 1
-
-
-def test_a_body_begins_after_signature_and_docstring() -> None:
-    source = '''@cache
-def f(
-    a: int,
-) -> int:
-    """Two
-    lines."""
-
-    # no code
-    @wraps(a)
-    def g(): ...
-
-    return (  # code
-        g
-    )
-'''
-    lines = source.splitlines()
-    assert [lines[number].strip() for number in body_lines(source)] == [
-        "@wraps(a)",
-        "def g(): ...",
-        "return (  # code",
-        "g",
-        ")",
-    ]
-    assert body_lines("def f(): return 1\n") == []
-    assert body_lines('def f():\n    """Only this."""\n') == []
-    assert body_lines("class A:\n    b = 1\n") == [] == body_lines("def f(:\n")
-
-
-def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: Any, sandbox: Any) -> None:
-    problems = heldout_problems(corpus, sandbox, InfillingTaskSettings(problems=None), 0)
-    assert len(problems) == 18 == len({problem.task_id for problem in problems})
-    names = [problem.task_id.split("/")[1].rstrip("0123456789") for problem in problems]
-    assert {name for name, problem in zip(names, problems, strict=True) if problem.test} == {"double_"}
-    assert all(
-        problem.program(problem.middle).source.count("def double") == 2
-        for problem in problems
-        if problem.test
-    )
-    for problem in problems:
-        text = problem.prefix + problem.middle + problem.suffix
-        assert 150 <= len(text) <= 700 and text.startswith("def ")
-        assert problem.middle.endswith("\n") and problem.middle.strip()
-        assert '"""' in problem.prefix, "neither signature nor docstring is masked"
-
-
-def test_doctests_run_apart_from_what_was_filled_in(corpus: Any) -> None:
-    cheat = "    return type('Six', (int,), {'__repr__': lambda self: '6'})(5)\n"
-    with Sandbox(workers=1) as confined:
-        problems = heldout_problems(corpus, confined, InfillingTaskSettings(problems=None), 0)
-        tested = [problem for problem in problems if problem.test]
-        assert tested and all(problem.program("").calls for problem in tested)
-        outcome = confined.run(tested[0].program(cheat))
-        assert outcome.outcome == "failed" and outcome.tests_apart, outcome
-        shared = dataclasses.replace(tested[0], apart=TOGETHER)
-        assert confined.run(shared.program(cheat)).passed, "it is no cheat"
-
-
-def test_heldout_problems_are_the_seeds_and_from_many_documents(corpus: Any, sandbox: Any) -> None:
-    def chosen(seed: int = 0) -> list[str]:
-        settings = InfillingTaskSettings(problems=6)
-        return [problem.task_id for problem in heldout_problems(corpus, sandbox, settings, seed)]
-
-    assert chosen() == chosen()
-    assert len({task.split("/")[0] for task in chosen()}) == 6
-    assert len({tuple(chosen(seed=seed)) for seed in range(5)}) > 1
-    assert heldout_problems(corpus, sandbox, InfillingTaskSettings(min_characters=600), 0) == []
-
-
-def test_the_same_function_counts_once(corpus: Any, sandbox: Any) -> None:
-    corpus.texts = [corpus.texts[0], corpus.texts[0] + "\nx = 1\n"]
-    problems = heldout_problems(corpus, sandbox, InfillingTaskSettings(), 0)
-    assert len({problem.prefix.split("(")[0] for problem in problems}) == 3
-    # Lines may differ, texts may not.
-    assert len(problems) <= 5
 
 
 def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:

@@ -1,0 +1,79 @@
+"""The difference of one figure between two evaluations, and whether the two can be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, ProblemKey
+from codecascade.evaluation.evaluate_settings import is_judge_setting
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.scores import Scores
+
+SIGNIFICANT = 0.05
+# Settings that may differ. Whether problems and layouts are the same is checked on the problems themselves.
+_MAY_DIFFER = ("seed", ".format", ".layouts")
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """The difference ``second - first`` of one metric, over the ``difference.n`` problems that both answered.
+
+    Attributes:
+        against: the infilling layout of the first's figure, if that is another one than the second's. Both were
+            judged by one rule then.
+    """
+
+    metric: str
+    first: Metric
+    second: Metric
+    difference: Metric
+    p_value: float
+    test: str
+    higher_is_better: bool = True
+    against: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` if the test is significant at the 5 % level, else ``""``."""
+        if self.p_value >= SIGNIFICANT or self.difference.value == 0:
+            return ""
+        return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
+
+
+def mismatch(first: Scores, second: Scores) -> str:
+    """Why two figures can't be compared problem by problem; empty if they can."""
+    if set(first.keys) != set(second.keys):
+        return "of different problems"
+    matched = in_order(second, first.keys)
+    for one, two in ((first.weights, matched.weights), (first.scored_bytes, matched.scored_bytes)):
+        if one is not None and two is not None and not np.array_equal(one, two):
+            return "losses per token of different tokenizers can't be compared"
+    return ""
+
+
+def in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
+    """The same scores, in the order of these keys."""
+    index_of = {key: index for index, key in enumerate(found.keys)}
+    order = [index_of[key] for key in keys]
+    weights, scored_bytes = (
+        None if each is None else each[order] for each in (found.weights, found.scored_bytes)
+    )
+    return replace(
+        found, keys=tuple(keys), values=found.values[order], weights=weights, scored_bytes=scored_bytes
+    )
+
+
+def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> dict[str, tuple[Any, Any]]:
+    """The settings that concern what is asked and judged, and differ, with both values."""
+    return {
+        name: (first.settings[name], second.settings[name])
+        for name in first.settings
+        if name in second.settings
+        and not name.endswith(_MAY_DIFFER)
+        and not is_judge_setting(name)
+        and first.settings[name] != second.settings[name]
+    }

@@ -1,0 +1,217 @@
+"""Compares groups of models, whose members differ in their seeds alone, figure by figure.
+
+Two intervals answer two questions. That over the problems says whether these models differ on such problems. That
+over the seeds, which needs three of them, says whether other models, trained in the same way, would differ too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, read_evaluation
+from codecascade.evaluation.analysis.per_problem import scores_of
+from codecascade.evaluation.analysis.significance import paired
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.scores import ProblemKey, Scores
+from codecascade.ground.errors import UserError
+
+LEAST_SEEDS = 3
+_SIGNIFICANT = 0.05
+_T_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+"""The 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom; beyond, 10's is a little too wide."""
+
+
+@dataclass(frozen=True)
+class GroupDifference:
+    """How one figure of a group differs from the reference's.
+
+    Attributes:
+        first, second: the mean of the figure over the members of the reference and of the group.
+        difference: ``second - first`` over the problems, of scores that are averaged over the members.
+        p_value: of a test over the problems.
+        by_seed: the difference of each pair of members.
+        over_seeds: their mean with Student's interval; None for fewer than three pairs.
+    """
+
+    first: float
+    second: float
+    difference: Metric
+    p_value: float
+    test: str
+    by_seed: tuple[float, ...]
+    over_seeds: Metric | None
+    higher_is_better: bool
+
+    @property
+    def direction(self) -> str:
+        """``better`` or ``worse`` where the difference is beyond chance, else an empty string.
+
+        With three seeds or more the interval over the seeds must not include 0, else the test over the problems
+        decides.
+        """
+        if self.over_seeds is not None:
+            decided = self.over_seeds.low > 0 or self.over_seeds.high < 0
+            value = self.over_seeds.value
+        else:
+            decided, value = self.p_value < _SIGNIFICANT, self.difference.value
+        if not decided or value == 0:
+            return ""
+        return "better" if (value > 0) == self.higher_is_better else "worse"
+
+
+class Figures:
+    """One figure of many models, each read once from its evaluation.
+
+    Args:
+        evaluations: the folder with the evaluation of each model.
+        settings_differ: settings that may differ between two models.
+    """
+
+    def __init__(self, evaluations: Path, settings_differ: Collection[str] = ()) -> None:
+        self._evaluations, self._differ = evaluations, frozenset(settings_differ)
+        self._scores: dict[tuple[str, str], tuple[MeasuredBenchmark, dict[str, Scores]]] = {}
+
+    def compare(
+        self,
+        benchmark: str,
+        metric: str,
+        first: Sequence[str],
+        second: Sequence[str],
+        *,
+        against: str | None = None,
+    ) -> GroupDifference:
+        """``second - first`` of a figure; the members are names of models, matched one by one.
+
+        Args:
+            against: the metric of ``first``; None: the same.
+
+        Raises:
+            UserError: a model has no such figure, or they were not asked the same.
+        """
+        pairs = [
+            self._matched(benchmark, against or metric, metric, one, two)
+            for one, two in zip(first, second, strict=True)
+        ]
+        shared = set.intersection(*({*one.keys} for one, _ in pairs))
+        keys = tuple(key for key in pairs[0][0].keys if key in shared)
+        ordered = [(_ordered(one, keys), _ordered(two, keys)) for one, two in pairs]
+        reference = ordered[0][0]
+        difference, p_value, test = paired(
+            np.mean([one.values for one, _ in ordered], axis=0),
+            np.mean([two.values for _, two in ordered], axis=0),
+            reference.weights,
+            exponential=reference.exponential,
+        )
+        figures = [(one.figure, two.figure) for one, two in ordered]
+        by_seed = tuple(after - before for before, after in figures)
+        measured = self._read(benchmark, first[0])[0]
+        higher = measured.higher_is_better if metric == measured.metric else reference.weights is None
+        return GroupDifference(
+            float(np.mean([before for before, _ in figures])),
+            float(np.mean([after for _, after in figures])),
+            difference,
+            p_value,
+            test,
+            by_seed,
+            over_seeds(by_seed),
+            higher,
+        )
+
+    def _matched(
+        self, benchmark: str, metric_of_first: str, metric: str, first: str, second: str
+    ) -> tuple[Scores, Scores]:
+        """The scores of two models on the problems of both."""
+        one, of_one = self._read(benchmark, first)
+        two, of_two = self._read(benchmark, second)
+        self._refuse_other_settings(one, two, first, second)
+        for model, wanted, scores in ((first, metric_of_first, of_one), (second, metric, of_two)):
+            if wanted not in scores:
+                listed = ", ".join(scores) or "none"
+                raise UserError(f"{model} has no {wanted} of {benchmark} by problem; it has {listed}")
+        before, after = of_one[metric_of_first], of_two[metric]
+        if {*before.keys} != {*after.keys}:
+            # in other layouts the same problems have other keys
+            before, after = _by_task(before), _by_task(after)
+        if {*before.keys} != {*after.keys}:
+            both = len({*before.keys} & {*after.keys})
+            raise UserError(
+                f"{first} and {second} were not asked the same: {len(before.keys):,} and {len(after.keys):,} "
+                f"problems, {both:,} of them in both"
+            )
+        if _weigh_otherwise(before, _ordered(after, before.keys)):
+            raise UserError(
+                f"{metric} of {first} and {second} is per token of different tokenizers, which can't be compared; "
+                "compare bits_per_byte"
+            )
+        return before, after
+
+    def _read(self, benchmark: str, model: str) -> tuple[MeasuredBenchmark, dict[str, Scores]]:
+        key = benchmark, model
+        if key not in self._scores:
+            measured = read_evaluation(self._evaluations / model).benchmarks.get(benchmark)
+            if measured is None:
+                raise UserError(f"{model} is not measured by {benchmark} yet")
+            self._scores[key] = measured, scores_of(measured)
+        return self._scores[key]
+
+    def _refuse_other_settings(
+        self, one: MeasuredBenchmark, two: MeasuredBenchmark, first: str, second: str
+    ) -> None:
+        other = [
+            f"{name} {one.settings[name]!r} and {two.settings[name]!r}"
+            for name in one.settings
+            if name in two.settings and name not in self._differ and one.settings[name] != two.settings[name]
+        ]
+        if other:
+            raise UserError(
+                f"{first} and {second} were measured by other settings ({', '.join(other)}); measure both alike, or "
+                "name what the question is about in settings_differ"
+            )
+
+
+def over_seeds(differences: Sequence[float]) -> Metric | None:
+    """The mean of the differences of each seed with Student's 95 % interval; None for fewer than three."""
+    n = len(differences)
+    if n < LEAST_SEEDS:
+        return None
+    mean = float(np.mean(differences))
+    half = _T_97_5[min(n - 1, len(_T_97_5)) - 1] * float(np.std(differences, ddof=1)) / math.sqrt(n)
+    return Metric(mean, mean - half, mean + half, n)
+
+
+def _by_task(scores: Scores) -> Scores:
+    """The scores by task alone, where each task was asked in one layout."""
+    keys: tuple[ProblemKey, ...] = tuple((task, "") for task, _ in scores.keys)
+    return replace(scores, keys=keys) if len({*keys}) == len(keys) else scores
+
+
+def _ordered(scores: Scores, keys: Sequence[ProblemKey]) -> Scores:
+    place = {key: index for index, key in enumerate(scores.keys)}
+    order = [place[key] for key in keys]
+
+    def chosen(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+        return None if values is None else values[order]
+
+    return replace(
+        scores,
+        keys=tuple(keys),
+        values=scores.values[order],
+        weights=chosen(scores.weights),
+        scored_bytes=chosen(scores.scored_bytes),
+    )
+
+
+def _weigh_otherwise(first: Scores, second: Scores) -> bool:
+    pairs: Mapping[str, tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]] = {
+        "weights": (first.weights, second.weights),
+        "bytes": (first.scored_bytes, second.scored_bytes),
+    }
+    return any(
+        one is not None and two is not None and not np.array_equal(one, two) for one, two in pairs.values()
+    )

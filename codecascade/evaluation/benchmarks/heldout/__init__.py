@@ -1,0 +1,1 @@
+"""Gaps in held-out files, asked as an editor asks for them."""

@@ -1,0 +1,136 @@
+"""How a gap is asked: the layouts, what of the file the model sees, and where its answer ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
+from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.windows import FileWindows
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.task import EvaluatedModel, InfillingPrompt, Prompt, ReferenceTokens, TextPrompt
+from codecascade.generation.backend import RepositoryContext
+from codecascade.generation.editing.prompt import repository_ids
+from codecascade.generation.editing.stops import EditorLines, EditorStops
+from codecascade.tokens.infilling import infilling_example, infilling_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+_CONTROL_TOKENS = 8
+"""Room for the tokens that mark the parts of a prompt."""
+_LINES: dict[str, EditorLines] = {
+    "line": "single",
+    "rest": "single",
+    "block": "block",
+    "function": "block",
+    "span": "any",
+}
+"""What an editor asks for that wants a middle of this kind."""
+
+
+@dataclass(frozen=True)
+class AskedGap:
+    """A gap, with as much of its file as fits into the prompt. Every layout sees the same part.
+
+    Attributes:
+        stops: where an answer ends, in every layout.
+        room: tokens of a prompt, with the parts of other files.
+        repository: parts of other files, if some are shown.
+    """
+
+    problem: HeldoutProblem
+    prefix: str
+    suffix: str
+    stops: EditorStops
+    room: int
+    repository: RepositoryContext | None = None
+
+    def prompt(self, layout: str, settings: HeldoutSettings) -> Prompt:
+        """The prompt in a layout. Left to right the suffix is unseen."""
+        if layout == LEFT_TO_RIGHT:
+            # Such an answer has no end of its own, so that no more is generated than the stops leave.
+            return TextPrompt(
+                self.prefix, heal=settings.heal, editor_stops=self.stops, repository=self.repository
+            )
+        return InfillingPrompt(
+            self.prefix,
+            self.suffix,
+            layout,
+            settings.heal,
+            editor_lines=None if settings.unstopped else self.stops.lines,
+            language=self.stops.language,
+            repository=self.repository,
+        )
+
+    def reference(self, layout: str) -> Callable[[Tokenizer], ReferenceTokens]:
+        """The true middle behind the prompt, in ids."""
+        return partial(_reference, self, layout)
+
+
+def asked_gaps(
+    problems: Sequence[HeldoutProblem],
+    model: EvaluatedModel,
+    settings: HeldoutSettings,
+    neighbours: Neighbours | None = None,
+) -> Iterator[AskedGap]:
+    """Each problem with its part of the file, within the tokens of the settings and of the model's context.
+
+    Args:
+        neighbours: other files, of which parts get their share of the room.
+    """
+    share = 0.0 if neighbours is None else settings.neighbour_share
+    context = min(settings.context_tokens, model.context_length or settings.context_tokens)
+    for _, of_file in groupby(problems, key=lambda problem: problem.document.id):
+        windows: FileWindows | None = None
+        for problem in of_file:
+            windows = windows or FileWindows(problem.document.text, model.count_tokens)
+            answer = min(settings.most_tokens(problem.gap.kind), context // 2)
+            room = max(1, int((context - answer - _CONTROL_TOKENS) * (1 - share)))
+            prefix, suffix = windows.around(problem.gap.start, problem.gap.end, room, settings.prefix_share)
+            stops = EditorStops(prefix, suffix, problem.document.language, _LINES[problem.gap.kind])
+            around: RepositoryContext | None = None
+            if neighbours is not None:
+                document = problem.document
+                chunks = neighbours.of(document, prefix)
+                around = RepositoryContext(context, document.path, document.repository, chunks, share)
+            yield AskedGap(problem, prefix, suffix, stops, context - answer, around)
+
+
+def asked_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[str]:
+    """The layouts to ask in, that of the main figures first. A model without infilling tokens is asked left to right.
+
+    A layout that the model's family does not know is not asked; if it knows none of those that are wanted, the
+    first that it knows is. Given samples are of the layouts that their file names.
+    """
+    known = model.infilling_formats
+    if not known or settings.format == LEFT_TO_RIGHT:
+        return [LEFT_TO_RIGHT]
+    main = ("spm" if "spm" in known else known[0]) if settings.format == "editor" else settings.format
+    wanted = dict.fromkeys((main, *settings.layouts))
+    found = [layout for layout in wanted if layout in known] or [known[0]]
+    if model.left_to_right is not None:
+        found = sorted(known, key=lambda layout: layout != main)
+    after = LEFT_TO_RIGHT in wanted if model.left_to_right is None else model.left_to_right
+    return [*found, *[LEFT_TO_RIGHT] * after]
+
+
+def _reference(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> ReferenceTokens:
+    middle, begin = gap.problem.middle, len(tokenizer.bos())
+    if layout == LEFT_TO_RIGHT:
+        alone = ReferenceTokens.continued(tokenizer, gap.prefix, middle)
+        own = len(tokenizer.encode(gap.prefix, bos=True))
+        # There is a token before the text in any case.
+        begin = 1
+    else:
+        example = infilling_example(tokenizer, gap.prefix, middle, gap.suffix, format=layout)
+        alone = ReferenceTokens(tuple(example.ids), example.middle_start, ends=True)
+        own = len(infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout))
+    if gap.repository is None:
+        return alone
+    others = repository_ids(tokenizer, gap.repository.prompt(gap.prefix, gap.suffix), own, gap.room)
+    return ReferenceTokens(
+        (*alone.ids[:begin], *others, *alone.ids[begin:]), alone.first + len(others), alone.ends
+    )

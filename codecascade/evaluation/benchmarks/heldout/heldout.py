@@ -1,0 +1,190 @@
+"""``infilling_heldout``: gaps in held-out files of the corpus, asked as an editor asks.
+
+The model sees the file before and after the gap, as much as fits. Gaps are drawn from all lines of code, of five
+kinds: a whole line, the rest of a line behind a cursor, a block, the body of a function, any span. Each is asked in
+the layout that this tool asks editors' gaps in, and left to right; every answer ends by the same editor stops.
+
+``exact_match``, ``edit_similarity``, ``first_line``, ``parses`` (the file with the answer in it) and
+``middle_nats_per_byte`` (the loss of the true middle with its end) are of the main layout, over all kinds;
+``exact_match_line`` and so on are of one kind, and ``exact_match_python`` of one language. ``exact_match_unstopped``
+is of what the model wrote without editor stops, and ``ended`` says how often it ended that by itself. Names that end
+in ``_left_to_right`` are of the same gaps, asked without the suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from codecascade.evaluation.answers.similarity import edit_similarity
+from codecascade.evaluation.benchmark_settings import CommonSettings
+from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
+from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
+from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
+from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
+from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.structure import parses
+from codecascade.evaluation.benchmarks.infilling.gaps import middle_of
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    ReportedFigure,
+    SampleRow,
+    Task,
+    UseFigure,
+)
+from codecascade.generation.editor_stops import EditorStopper
+from codecascade.sandbox.outcome import Outcome
+
+NAME = "infilling_heldout"
+_FILLED = 0.7
+"""How much of the context a prompt fills, on average: many files are shorter than the context."""
+_WRITTEN = 0.6
+"""How much of the tokens that an answer may have is written, on average."""
+
+
+def tasks(context: EvaluationContext) -> list[Task]:
+    """Each gap in each layout that is asked. The layout of the main figures comes first."""
+    settings = context.own(HeldoutSettings)
+    corpus = context.needs_corpus(NAME)
+    problems = heldout_problems(corpus.documents("heldout", "code"), settings, context.seed)
+    neighbours = (
+        Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
+    )
+    gaps = list(asked_gaps(problems, context.model, settings, neighbours))
+    return [_task(gap, layout, settings) for layout in asked_layouts(context.model, settings) for gap in gaps]
+
+
+def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:
+    problem = gap.problem
+    unstopped = layout != LEFT_TO_RIGHT and settings.unstopped
+    return Task(
+        problem.task_id,
+        gap.prompt(layout, settings),
+        settings.most_tokens(problem.gap.kind),
+        expected=problem.middle,
+        # Where the engine has cut the answer, it is not cut once more.
+        finish=partial(_stopped, gap) if unstopped else _as_it_is,
+        observe=partial(_unstopped, problem.middle) if unstopped else None,
+        judge=partial(_judge, gap),
+        fields={
+            "format": layout,
+            "kind": problem.gap.kind,
+            "language": problem.document.language,
+            "path": problem.document.path,
+            "line": problem.line,
+        },
+        from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
+        reference=gap.reference(layout),
+    )
+
+
+def _as_it_is(text: str, finish_reason: str) -> str:
+    return text
+
+
+def _stopped(gap: AskedGap, text: str, finish_reason: str) -> str:
+    """The answer as an editor shows it."""
+    stopper = EditorStopper(gap.stops)
+    return stopper.push(text) + stopper.finish()
+
+
+def _unstopped(middle: str, text: str, finish_reason: str) -> SampleRow:
+    """Whether all that the model wrote is right, and the model ended it."""
+    return {"exact_unstopped": finish_reason == "stop" and text.rstrip() == middle.rstrip()}
+
+
+def _judge(gap: AskedGap, completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
+    problem = gap.problem
+    middle = problem.middle
+    answer = completion.rstrip()
+    return {
+        "exact_match": answer == middle.rstrip(),
+        "edit_similarity": edit_similarity(answer.strip(), middle.strip()),
+        "first_line": _first_line(answer) == _first_line(middle),
+        "parses": _parses(gap, completion),
+        "bytes": len(middle.encode(errors="surrogatepass")),
+    }
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0].rstrip()
+
+
+def _parses(gap: AskedGap, completion: str) -> bool | None:
+    """Whether the whole file parses with the answer in it; None if it did not before, or can't be parsed here."""
+    problem, document = gap.problem, gap.problem.document
+    if not problem.is_parsed:
+        return None
+    return parses(problem.prefix + completion + problem.suffix, document.language, document.path)
+
+
+def _size(settings: CommonSettings) -> BenchmarkSize:
+    """Every prompt is read twice: for an answer, and with the true middle. Left to right it has no suffix.
+
+    Left to right the prefixes of one file begin alike, so that about half of them is in the prefix cache.
+    """
+    own = settings.own(HeldoutSettings)
+    prompt = int(_FILLED * min(own.context_tokens, 1 << 20))
+    alone = own.format == LEFT_TO_RIGHT
+    after = alone or LEFT_TO_RIGHT in own.layouts
+    layouts = 0 if alone else len({own.format, *own.layouts} - {LEFT_TO_RIGHT})
+    read = 2 * prompt * layouts + int(prompt * own.prefix_share) * after
+    answers = [own.most_tokens(kind) * _WRITTEN for kind in own.kinds]
+    written = sum(answers) / len(answers)
+    return BenchmarkSize(own.problems or 1000, read, int(written * (layouts + 0.25 * after)))
+
+
+# The loss of a middle includes that of its end where the suffix is seen, so that it is compared in one layout only.
+_ALIKE = ("exact_match", "edit_similarity", "first_line", "parses")
+_BY_ONE_RULE = tuple(
+    name for metric in _ALIKE for name in (metric, *(f"{metric}_{kind}" for kind in GAP_KINDS))
+)
+
+
+def _figures() -> Iterator[ReportedFigure]:
+    yield ReportedFigure("exact_match", "Held-out gaps filled")
+    for layout, name in (("psm", "PSM"), ("spm", "SPM"), (LEFT_TO_RIGHT, "left to right")):
+        yield ReportedFigure(f"exact_match_{layout}", f"Held-out gaps filled, {name}")
+    yield ReportedFigure("exact_match_line", "Held-out lines filled")
+    yield ReportedFigure("edit_similarity", "Held-out gaps, edit similarity")
+    yield ReportedFigure("first_line", "Held-out gaps, first line right")
+    yield ReportedFigure(
+        "middle_nats_per_byte", "Held-out gaps, nats per byte of the true middle", higher_is_better=False
+    )
+    yield ReportedFigure("ended", "Fillings that end by themselves")
+
+
+BENCHMARKS = (
+    Benchmark(
+        NAME,
+        "Held-out code: gaps as an editor asks",
+        "exact_match",
+        needs=frozenset({"corpus"}),
+        tasks=tasks,
+        scores=heldout_scores,
+        notes=heldout_notes,
+        settings=HeldoutSettings,
+        size=_size,
+        columns=tuple(_figures()),
+        plain_metrics=("middle_nats_per_byte", "end_nats"),
+        rank=10,
+        examples=True,
+        tells_use=(
+            UseFigure("exact_match_line", "lines", "fills in {} exactly"),
+            UseFigure("exact_match", "gaps", "fills in {} exactly"),
+            UseFigure(
+                "middle_nats_per_byte",
+                "gaps",
+                "needs {} nats per byte of the true middle",
+                higher_is_better=False,
+                sensitive=True,
+            ),
+        ),
+        by_one_rule=_BY_ONE_RULE,
+        greedy=True,
+        task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
+    ),
+)

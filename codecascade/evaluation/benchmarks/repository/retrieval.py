@@ -1,0 +1,64 @@
+"""Parts of other files that resemble what is before the cursor, as RepoBench and CrossCodeEval retrieve them.
+
+A file is cut into parts of a few lines. A part's similarity is the Jaccard index of its words and those of the last
+lines before the cursor. What a user of an editor plug-in gets is seldom more than this.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from codecascade.generation.editing.prompt import RepositoryChunk
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_PART_LINES = 10
+_QUERY_LINES = 10
+_MOST_FILES = 2_000
+
+
+def words(text: str) -> frozenset[str]:
+    """The different words of a text."""
+    return frozenset(_WORD.findall(text))
+
+
+def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
+    """The words that both have, as a share of those that either has; 0 where both have none."""
+    union = len(first | second)
+    return len(first & second) / union if union else 0.0
+
+
+def query_words(prefix: str) -> frozenset[str]:
+    """The words of the last lines before the cursor."""
+    return words("\n".join(prefix.splitlines()[-_QUERY_LINES:]))
+
+
+def by_similarity(query: frozenset[str], chunks: Iterable[RepositoryChunk]) -> list[RepositoryChunk]:
+    """The chunks in an order in which the most similar one comes last, next to the cursor's file."""
+    return sorted(chunks, key=lambda chunk: jaccard(query, words(chunk.text)))
+
+
+class PartIndex:
+    """The parts of the files of a repository; of a very large one, of 2,000 files that are evenly spaced."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._parts: list[tuple[RepositoryChunk, frozenset[str]]] = []
+        step = -(-len(files) // _MOST_FILES)
+        for path, text in islice(files.items(), 0, None, max(1, step)):
+            lines = text.splitlines()
+            for start in range(0, len(lines), _PART_LINES):
+                part = "\n".join(lines[start : start + _PART_LINES]) + "\n"
+                if found := words(part):
+                    self._parts.append((RepositoryChunk(path, part), found))
+
+    def similar(self, query: frozenset[str], without: str, most: int) -> Sequence[RepositoryChunk]:
+        """The ``most`` most similar parts of files other than ``without``, the most similar one last."""
+        scored = (
+            (jaccard(query, found), -number, chunk)
+            for number, (chunk, found) in enumerate(self._parts)
+            if chunk.path != without
+        )
+        best = heapq.nlargest(most, (each for each in scored if each[0] > 0), key=lambda each: each[:2])
+        return [chunk for _, _, chunk in reversed(best)]

@@ -1,0 +1,241 @@
+"""JavaScript and TypeScript: resolves relative imports of other files, and finds where the names are used.
+
+Files are read by patterns and not by a grammar, after comments and strings were blanked out: the forms of ``import``,
+``export`` and ``require`` that begin a line. What is written otherwise is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from posixpath import dirname, join, normpath
+
+from codecascade.evaluation.benchmarks.repository.uses import (
+    LONGEST_PART,
+    Definition,
+    FileUses,
+    Use,
+    first_lines,
+)
+
+_NAME = r"[A-Za-z_$][\w$]*"
+_SKIPPED = re.compile(
+    r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|`(?:\\.|[^`\\])*`?", re.DOTALL
+)
+_IMPORT = re.compile(
+    r"^[ \t]*(?:import[ \t]+(?:type[ \t]+)?(?P<what>[^;'\"`]{1,1000}?)\bfrom\s{0,100}"
+    rf"|(?:const|let|var)[ \t]+(?P<required>\{{[^}}=]{{0,1000}}\}}|{_NAME})"
+    r"\s{0,100}=\s{0,100}require\s{0,9}\(\s{0,100})"
+    r"(?P<quote>['\"])(?P<source>\.{1,2}/[^'\"\n]*)(?P=quote)[ \t]*\)?[ \t]*;?",
+    re.MULTILINE,
+)
+_PASSED_ON = re.compile(
+    r"^[ \t]*export\s+(?:type\s+)?(?:\{(?P<names>[^}]{0,2000})\}|\*)\s{0,100}from\s{0,100}"
+    r"(?P<quote>['\"])(?P<source>\.{1,2}/[^'\"\n]*)(?P=quote)",
+    re.MULTILINE,
+)
+_DEFINED = re.compile(
+    r"^(?:export[ \t]+)?(?P<default>default[ \t]+)?(?:declare[ \t]+)?(?:abstract[ \t]+)?(?:async[ \t]+)?"
+    rf"(?:function\b[ \t]*\*?|class|interface|type|enum|const|let|var)[ \t]*(?P<name>{_NAME})?",
+    re.MULTILINE,
+)
+_EXPORTED_LIST = re.compile(r"^export\s*\{(?P<names>[^}]{0,2000})\}\s*;?\s*$", re.MULTILINE)
+_DEFAULT_NAME = re.compile(rf"^export\s+default\s+(?P<name>{_NAME})\s*;?\s*$", re.MULTILINE)
+_LINE = re.compile(r"[^\r\n]*")
+_GO_ON = ("=", "|", "&", ",", "?", ":", "=>", "extends")
+_NEXT = re.compile(r"\s*[|&]")
+_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts")
+_DEFAULT, _EVERYTHING = "default", "*"
+_MOST_STEPS = 8
+_MOST_IMPORTS = 500
+"""Of one file. For each of them the file is searched."""
+
+
+@dataclass(frozen=True)
+class _Import:
+    bound: str
+    name: str
+    source: str
+    end: int
+
+
+class _Script:
+    """A file, its text without comments and strings, and what its top level defines."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+        # Every character keeps its place, and every line break.
+        self.code = _SKIPPED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+    @cached_property
+    def definitions(self) -> dict[str, int]:
+        """Where the definition of each name begins. ``default`` is one of them."""
+        found: dict[str, int] = {}
+        for match in _DEFINED.finditer(self.code):
+            if match["name"]:
+                found.setdefault(match["name"], match.start())
+            if match["default"]:
+                found.setdefault(_DEFAULT, match.start())
+        for match in _EXPORTED_LIST.finditer(self.code):
+            for name, bound in _pairs(match["names"]):
+                if name in found:
+                    found.setdefault(bound, found[name])
+        for match in _DEFAULT_NAME.finditer(self.code):
+            if match["name"] in found:
+                found.setdefault(_DEFAULT, found[match["name"]])
+        return found
+
+    def definition(self, name: str) -> Definition | None:
+        start = self.definitions.get(name)
+        if start is None:
+            return None
+        return Definition(self.path, name, first_lines(self.text[start : self._end(start)]))
+
+    def _end(self, start: int) -> int:
+        """The end of the line at which a definition ends, or of the last one that is shown.
+
+        All brackets are closed there, and the line does not end in what goes on (``type Answer =``).
+        """
+        depth, end = 0, start
+        for _ in range(LONGEST_PART):
+            line = _LINE.match(self.code, end)
+            assert line is not None
+            depth += sum(letter in "([{" for letter in line[0]) - sum(letter in ")]}" for letter in line[0])
+            end = line.end()
+            after = _NEXT.match(self.code, end)
+            if depth <= 0 and not line[0].rstrip().endswith(_GO_ON) and after is None:
+                break
+            end = min(len(self.code), end + 1)
+        return end
+
+    @cached_property
+    def imports(self) -> list[_Import]:
+        found = []
+        for match in _IMPORT.finditer(self.text):
+            # An import in a comment is none.
+            if not self.code[match.start() : match.end()].strip():
+                continue
+            what = (match["what"] or match["required"]).strip()
+            for name, bound in _imported(what, required=match["required"] is not None):
+                found.append(_Import(bound, name, match["source"], match.end()))
+        return found
+
+
+class ScriptRepository:
+    """The JavaScript and TypeScript files of a repository, by path; see :class:`.uses.RepositoryReader`."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
+        self._scripts: dict[str, _Script] = {}
+
+    def uses(self, path: str) -> FileUses:
+        script = self._script(path)
+        imported: dict[tuple[str, str], Definition] = {}
+        uses: dict[tuple[str, str], Use] = {}
+        bound = Counter(each.bound for each in script.imports)
+        for each in script.imports[:_MOST_IMPORTS]:
+            source = self._file_of(path, each.source)
+            if source is None or source == path or bound[each.bound] > 1:
+                continue
+            if each.name != _EVERYTHING:
+                found = self._defined(source, each.name)
+                if found is not None:
+                    imported.setdefault((found.path, found.name), found)
+                    use = None if _rebound(script, each) else self._first(script, each, "", found)
+                    if use is not None:
+                        uses.setdefault((found.path, found.name), use)
+                continue
+            for match in re.finditer(rf"(?<![\w$.]){re.escape(each.bound)}\.(?P<name>{_NAME})", script.code):
+                found = self._defined(source, match["name"])
+                if found is not None and (found.path, found.name) not in uses and match.start() >= each.end:
+                    imported.setdefault((found.path, found.name), found)
+                    use = _use(script, match.start("name"), match["name"], found)
+                    if use is not None:
+                        uses[found.path, found.name] = use
+        return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(imported.values()))
+
+    def _first(self, script: _Script, each: _Import, before: str, found: Definition) -> Use | None:
+        pattern = re.compile(rf"(?<![\w$.]){before}{re.escape(each.bound)}(?![\w$]|[ \t]*:(?!:))")
+        for match in pattern.finditer(script.code, each.end):
+            line_start = script.code.rfind("\n", 0, match.start()) + 1
+            if script.code[line_start : match.start()].lstrip().startswith(("import ", "export {")):
+                continue
+            return _use(script, match.start(), each.bound, found)
+        return None
+
+    def _file_of(self, importer: str, source: str) -> str | None:
+        base = normpath(join(dirname(importer), source))
+        stem = base.rpartition(".")[0] if base.endswith((".js", ".mjs", ".cjs", ".jsx")) else base
+        candidates = (
+            base,
+            *(stem + ending for ending in _ENDINGS),
+            *(f"{base}/index{ending}" for ending in _ENDINGS),
+        )
+        return next((path for path in candidates if path in self._files), None)
+
+    def _defined(self, path: str, name: str) -> Definition | None:
+        """The definition of an exported name, which the file may pass on from another."""
+        waiting, seen = [(path, name)], set[tuple[str, str]]()
+        while waiting and len(seen) < _MOST_STEPS:
+            here = waiting.pop(0)
+            if here in seen:
+                continue
+            seen.add(here)
+            script = self._script(here[0])
+            if (found := script.definition(here[1])) is not None:
+                return found
+            for match in _PASSED_ON.finditer(script.text):
+                source = self._file_of(here[0], match["source"])
+                names = {bound: name for name, bound in _pairs(match["names"])} if match["names"] else None
+                if source is not None and (names is None or here[1] in names):
+                    waiting.append((source, here[1] if names is None else names[here[1]]))
+        return None
+
+    def _script(self, path: str) -> _Script:
+        if path not in self._scripts:
+            self._scripts[path] = _Script(path, self._files[path])
+        return self._scripts[path]
+
+
+def _use(script: _Script, start: int, name: str, found: Definition) -> Use | None:
+    line = _LINE.match(script.text, start)
+    assert line is not None
+    code = line[0].rstrip()
+    # A comment can't be guessed. Behind it the blanked code is shorter than the line.
+    blanked = script.code[start : start + len(code)].rstrip()
+    has_comment = "//" in code[len(blanked) :] or "/*" in code[len(blanked) :]
+    return None if has_comment else Use(start, start + len(code), name, found)
+
+
+def _rebound(script: _Script, each: _Import) -> bool:
+    """Whether the name is declared a second time, so that it may mean something else in a place."""
+    declared = rf"\b(?:const|let|var|function|class)[ \t]+{re.escape(each.bound)}(?![\w$])"
+    return sum(match.start() >= each.end for match in re.finditer(declared, script.code)) > 0
+
+
+def _imported(what: str, *, required: bool) -> Iterator[tuple[str, str]]:
+    """``(name in the other file, name here)`` of what stands between ``import`` and ``from``."""
+    braces = re.search(r"\{([^}]*)\}", what)
+    if braces is not None:
+        yield from _pairs(braces[1], " as " if not required else ":")
+        what = what[: braces.start()] + what[braces.end() :]
+    for part in filter(None, map(str.strip, what.split(","))):
+        star = re.fullmatch(rf"\*\s*as\s+({_NAME})", part)
+        if star is not None:
+            yield _EVERYTHING, star[1]
+        elif re.fullmatch(_NAME, part):
+            yield (_EVERYTHING if required else _DEFAULT), part
+
+
+def _pairs(names: str, renames: str = " as ") -> Iterator[tuple[str, str]]:
+    for part in names.split(","):
+        name, _, bound = " ".join(part.removeprefix("type ").split()).partition(renames)
+        name, bound = (
+            name.strip().removeprefix("type "),
+            (bound.strip() or name.strip()).removeprefix("type "),
+        )
+        if re.fullmatch(_NAME, name) and re.fullmatch(_NAME, bound):
+            yield name, bound

@@ -1,0 +1,106 @@
+"""Groups of models against each other: over the problems, and over the seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluations import sample, write_evaluation
+
+from codecascade.evaluation.analysis.groups import Figures, over_seeds
+from codecascade.ground.errors import UserError
+
+TASKS = [f"HumanEval/{number}" for number in range(20)]
+
+
+def write(folder: Path, model: str, solved: int, settings: dict[str, object] | None = None) -> None:
+    rows = [sample(task, number < solved) for number, task in enumerate(TASKS)]
+    about = None if settings is None else {"humaneval": {"settings": settings}}
+    write_evaluation(folder / model, {"humaneval": rows}, model=model, about=about)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for model, solved in (("a0", 4), ("a1", 5), ("a2", 6), ("b0", 12), ("b1", 14), ("b2", 13)):
+        write(tmp_path, model, solved)
+    return tmp_path
+
+
+def test_three_seeds_have_an_interval_of_their_own(folder: Path) -> None:
+    found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["b0", "b1", "b2"])
+    assert found.by_seed == pytest.approx((0.40, 0.45, 0.35))
+    assert found.over_seeds is not None
+    assert found.over_seeds.value == pytest.approx(0.4)
+    half = 4.303 * 0.05 / np.sqrt(3)
+    assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx((0.4 - half, 0.4 + half))
+    assert (found.first, found.second) == pytest.approx((0.25, 0.65))
+    assert found.difference.value == pytest.approx(0.4) and found.difference.n == 20
+    assert found.direction == "better"
+
+
+def test_seeds_that_disagree_decide_nothing_although_the_problems_would(folder: Path) -> None:
+    write(folder, "c0", 20)
+    write(folder, "c1", 5)
+    write(folder, "c2", 6)
+    found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
+    assert found.p_value < 0.05
+    assert found.direction == ""
+
+
+def test_one_seed_is_tested_over_the_problems(folder: Path) -> None:
+    found = Figures(folder).compare("humaneval", "pass@1", ["b0"], ["a0"])
+    assert found.over_seeds is None
+    assert found.test == "exact McNemar"
+    assert found.direction == "worse"
+    assert Figures(folder).compare("humaneval", "pass@1", ["a0"], ["a1"]).direction == ""
+
+
+@pytest.mark.parametrize("values", [[0.1], [0.1, 0.2]])
+def test_fewer_than_three_seeds_have_no_interval(values: list[float]) -> None:
+    assert over_seeds(values) is None
+
+
+def test_settings_may_differ_where_the_question_is_about_them(folder: Path) -> None:
+    write(folder, "healed", 12, {"heal": True, "seed": 0})
+    write(folder, "unhealed", 4, {"heal": False, "seed": 0})
+    with pytest.raises(UserError, match=r"measured by other settings \(heal True and False\)"):
+        Figures(folder).compare("humaneval", "pass@1", ["healed"], ["unhealed"])
+    found = Figures(folder, ["heal"]).compare("humaneval", "pass@1", ["healed"], ["unhealed"])
+    assert found.direction == "worse"
+
+
+def test_what_can_not_be_compared_is_said(folder: Path) -> None:
+    figures = Figures(folder)
+    with pytest.raises(UserError, match=r"a0 has no pass@9 of humaneval by problem; it has pass@1"):
+        figures.compare("humaneval", "pass@9", ["a0"], ["b0"])
+    with pytest.raises(UserError, match="a0 is not measured by mbpp yet"):
+        figures.compare("mbpp", "pass@1", ["a0"], ["b0"])
+    write_evaluation(folder / "few", {"humaneval": [sample("HumanEval/0", True)]}, model="few")
+    with pytest.raises(UserError, match="were not asked the same: 20 and 1 problems, 1 of them in both"):
+        figures.compare("humaneval", "pass@1", ["a0"], ["few"])
+
+
+def test_two_layouts_of_the_same_problems_are_paired(tmp_path: Path) -> None:
+    rows = [
+        {**sample(task, number < solved), "format": layout}
+        for layout, solved in (("psm", 5), ("spm", 15))
+        for number, task in enumerate(TASKS)
+    ]
+    for row in rows:
+        row["exact_match"] = row["passed"]
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS
+    from codecascade.evaluation.scores import metrics_of
+
+    metrics = metrics_of(BENCHMARKS["infilling_single_line"].scores(rows))
+    write_evaluation(
+        tmp_path / "m",
+        {"infilling_single_line": rows},
+        model="m",
+        metrics={"infilling_single_line": metrics},
+    )
+    found = Figures(tmp_path).compare(
+        "infilling_single_line", "exact_match_spm", ["m"], ["m"], against="exact_match"
+    )
+    assert (found.first, found.second, found.difference.n) == (0.25, 0.75, 20)
+    assert found.direction == "better"

@@ -1,0 +1,96 @@
+"""Which names a JavaScript or TypeScript file uses of files that it imports by a relative path."""
+
+from __future__ import annotations
+
+import pytest
+
+from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
+
+FILES = {
+    "src/price.ts": "export interface Price {\n  value: number;\n}\n\n"
+    "export async function priceOf(item: string): Promise<Price> {\n  return { value: 1 };\n}\n"
+    "export const LIMIT = 3;\nfunction inner() {}\nexport { inner as outer };\n",
+    "src/shop/index.ts": "export { priceOf as cost } from '../price';\nexport * from \"../price\";\n",
+    "src/till.js": "export default class Till {\n  open() {}\n}\n",
+    "src/old.js": "const made = () => 1;\nmodule.exports = { made };\n",
+}
+PRICE = "src/price.ts"
+
+
+def found(text: str) -> list[tuple[str, str, str]]:
+    """``(middle, name, file)`` of each use."""
+    uses = ScriptRepository({**FILES, "src/main.ts": text}).uses("src/main.ts").uses
+    return [(text[use.start : use.end], use.definition.name, use.definition.path) for use in uses]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "import { priceOf } from './price';\nconst x = priceOf('a');\n",
+            [("priceOf('a');", "priceOf", PRICE)],
+        ),
+        (
+            "import { priceOf as p, LIMIT } from './price.js'\np(LIMIT)\n",
+            [("p(LIMIT)", "priceOf", PRICE), ("LIMIT)", "LIMIT", PRICE)],
+        ),
+        ("import type { Price } from './price';\nlet x: Price = y;\n", [("Price = y;", "Price", PRICE)]),
+        ("import {\n  outer,\n  type Price,\n} from './price';\nouter();\n", [("outer();", "outer", PRICE)]),
+        # Through a file that passes names on.
+        ("import { cost } from './shop';\ncost(1);\n", [("cost(1);", "priceOf", PRICE)]),
+        ("import { LIMIT } from './shop';\nf(LIMIT);\n", [("LIMIT);", "LIMIT", PRICE)]),
+        ("import Till from './till';\nnew Till().open();\n", [("Till().open();", "default", "src/till.js")]),
+        ("import * as price from './price';\nprice.priceOf(1);\n", [("priceOf(1);", "priceOf", PRICE)]),
+        ("const { made } = require('./old');\nmade();\n", [("made();", "made", "src/old.js")]),
+        ("const old = require('./old');\nold.made();\n", [("made();", "made", "src/old.js")]),
+    ],
+)
+def test_the_first_use_of_what_another_file_defines(text: str, wanted: list[tuple[str, str, str]]) -> None:
+    assert found(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import { x } from 'library';\nx();\n",
+        "import { missing } from './price';\nmissing();\n",
+        "import { priceOf } from './nowhere';\npriceOf();\n",
+        "import { priceOf } from './price';\n// priceOf()\nconst x = 'priceOf';\n",
+        "// import { priceOf } from './price';\npriceOf();\n",
+        "import { priceOf } from './price';\nfunction priceOf() {}\n",
+        "import { priceOf } from './price';\npriceOf(1); // one\n",
+        "import { priceOf } from './price';\nx = { priceOf: 1, y: x.priceOf };\n",
+        "import { a } from './main';\na();\n",
+        "import { priceOf } from './price' `",
+    ],
+)
+def test_nothing_is_found_where_no_other_file_is_used(text: str) -> None:
+    assert found(text) == []
+
+
+def test_definitions_are_shown_up_to_their_end() -> None:
+    files = {**FILES, "src/way.ts": "export type Way =\n  | 'in'\n  | 'out';\nexport const last = 1;\n"}
+    text = "import { priceOf, Price } from './price';\nimport { Way } from './way';\n"
+    shown = {
+        part.name: part.text
+        for part in ScriptRepository({**files, "src/m.ts": text}).uses("src/m.ts").imported
+    }
+    assert shown["Price"] == "export interface Price {\n  value: number;\n}\n"
+    assert shown["priceOf"].endswith("{ value: 1 };\n}\n") and "LIMIT" not in shown["priceOf"]
+    assert shown["Way"] == "export type Way =\n  | 'in'\n  | 'out';\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import x\n" * 2000,
+        "export {\n" * 9000,
+        "/* " * 9000,
+        "`" * 9001,
+        "import a" + " " * 90_000,
+        "const {a\n" * 2000,
+    ],
+)
+def test_hostile_files_end_soon(text: str) -> None:
+    """A pattern that backtracks over the whole file at each of its lines would take hours."""
+    assert found(text * 4) == []
