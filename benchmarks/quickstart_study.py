@@ -80,8 +80,10 @@ def variant(name: str, corpus: str | None, generate: int, steps: int | None, wit
         f"name=study-{name}",
         f"evaluate.benchmarks={json.dumps(benchmarks if with_base else [])}",
         f"evaluate.infilling.problems={max(generate, 1)}",
+        f"evaluate.infilling_heldout.problems={max(generate, 1)}",
         f"stage.code.evaluate.benchmarks={json.dumps(benchmarks)}",
         f"stage.code.evaluate.infilling.problems={max(generate, 1)}",
+        f"stage.code.evaluate.infilling_heldout.problems={max(generate, 1)}",
         *(f"stage.code.{change}" for change in own),
     ]
     if steps and not any(change.startswith("steps=") for change in own):
