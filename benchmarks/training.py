@@ -112,6 +112,10 @@ def measure(shape: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 matmul_peak.cache_clear()
                 peaks.append(matmul_peak(DEVICE, precision.dtype))
                 seconds[name].append(peers[name].seconds(arguments.steps))
+            taken = ", ".join(
+                f"{name} {statistics.median(rounds[-1]):.2f} s" for name, rounds in seconds.items()
+            )
+            print(f"{shape}, round {turn + 1}: a step of {taken}", file=sys.stderr)
     batch_tokens = arguments.rows * arguments.length
     speeds = {
         name: [batch_tokens / statistics.median(taken) for taken in rounds]
