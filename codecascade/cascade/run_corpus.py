@@ -57,5 +57,5 @@ def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, in
         engine=LocalEngine(os.cpu_count() or 1),
         progress=progress,
     )
-    if said := small_corpus_warning(Corpus.open(run.corpus)):
-        logger.warning("corpus: %s %s", run.corpus, said)
+    if small := small_corpus_warning(Corpus.open(run.corpus)):
+        logger.warning("corpus: %s %s", run.corpus, small)

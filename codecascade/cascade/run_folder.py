@@ -187,8 +187,8 @@ class RunFolder:
 
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
         """Whether the bases and the models of these stages are measured, and the run's reports are written."""
-        measured = not self.unmeasured(recipe, stages)
-        return measured and self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
+        reported = self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
+        return reported and not self.unmeasured(recipe, stages)
 
     def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
         """Those of the bases and the models of these stages that are still to be measured."""

@@ -49,8 +49,8 @@ def say_how_long(
             training += (stage.total_steps or 0) * known[stage.name] / speed
     parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
     evaluations = [each for each in plan.evaluations if each.name in unmeasured]
-    size = plan.base_parameters.get(BASE)
-    measuring = _measuring_seconds(evaluations, size, parameters, speed, measuring_timer)
+    base = plan.base_parameters.get(BASE)
+    measuring = _measuring_seconds(evaluations, base, parameters, speed, measuring_timer)
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
         f"{_making(stages, plan, parameters, speed)}and {_at_least_a_minute(measuring)} of measuring; stop at any "
