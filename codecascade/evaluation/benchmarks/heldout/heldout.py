@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from codecascade.evaluation.answers.similarity import edit_similarity
+from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
@@ -103,14 +104,10 @@ def _judge(gap: AskedGap, completion: str, outcomes: Sequence[Outcome]) -> Sampl
     return {
         "exact_match": answer == middle.rstrip(),
         "edit_similarity": edit_similarity(answer.strip(), middle.strip()),
-        "first_line": _first_line(answer) == _first_line(middle),
+        "first_line": first_line(answer).rstrip() == first_line(middle).rstrip(),
         "parses": _parses(gap, completion),
         "bytes": len(middle.encode(errors="surrogatepass")),
     }
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0].rstrip()
 
 
 def _parses(gap: AskedGap, completion: str) -> bool | None:
