@@ -22,7 +22,7 @@ from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
 from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
-from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
+from codecascade.evaluation.benchmarks.heldout.problems import WEIGHTS, heldout_problems
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import parses
 from codecascade.evaluation.benchmarks.infilling.gaps import middle_of
@@ -129,8 +129,8 @@ def _size(settings: CommonSettings) -> BenchmarkSize:
     after = alone or LEFT_TO_RIGHT in own.layouts
     layouts = 0 if alone else len({own.format, *own.layouts} - {LEFT_TO_RIGHT})
     read = 2 * prompt * layouts + int(prompt * own.prefix_share) * after
-    answers = [own.most_tokens(kind) * _WRITTEN for kind in own.kinds]
-    written = sum(answers) / len(answers)
+    share = sum(WEIGHTS[kind] for kind in own.kinds)
+    written = _WRITTEN * sum(WEIGHTS[kind] * own.most_tokens(kind) for kind in own.kinds) / share
     return BenchmarkSize(own.problems or 1000, read, int(written * (layouts + 0.25 * after)))
 
 
