@@ -6,15 +6,15 @@ Grouped-query attention: each key-value head serves ``heads / G`` query heads in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
+
+from codecascade.model.cpu.attention import PackedAttention, recurring
 
 # Queries at a time: their scores stay in a core's own cache.
 _BLOCK = 64
@@ -61,7 +61,7 @@ def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: T
     packed = [tensor.flatten(0, 1) for tensor in (queries, keys, values)]
     with torch.autocast(queries.device.type, enabled=False):
         if cpu_bf16(queries) and torch.is_grad_enabled():
-            blocks: Tensor = _BlockwiseAttention.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
+            blocks: Tensor = PackedAttention.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
             return blocks.view_as(queries)
         attended = [
             attend_last(*(tensor.transpose(0, 1) for tensor in document)).transpose(0, 1)
@@ -117,52 +117,9 @@ def padded_queries(count: int) -> int:
     return _SIZES[0] * recurring(-(-count // _SIZES[0]), 8)
 
 
-class _BlockwiseAttention(Function):
-    """Causal attention of packed documents in bf16 on a CPU, with its gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, lengths: Sequence[int], queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        attended = torch.empty_like(queries)
-        for document in _documents(lengths, queries, keys, values, attended):
-            document[3].copy_(_attend_in_blocks(*document[:3]))
-        ctx.lengths = lengths
-        ctx.save_for_backward(queries, keys, values)
-        return attended
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
-        gradients = tuple(map(torch.empty_like, inputs))
-        for document in _documents(ctx.lengths, gradient, *inputs, *gradients):
-            for target, found in zip(document[4:], _gradients_in_blocks(*document[:4]), strict=True):
-                target.copy_(found)
-        return None, *gradients
-
-
-def _documents(lengths: Sequence[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Views (heads, length, D) of each document."""
-    parts = (torch.split(tensor.transpose(0, 1), list(lengths), 1) for tensor in packed)
-    return zip(*parts, strict=True)
-
-
-def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """:func:`attend_last` for bf16 on a CPU: two to three times as fast as the fused kernel in either dtype.
-
-    Its products are large enough for the matrix library, and the keys after a block are left out of them.
-    """
-    groups, _, width = keys.shape
-    transposed_keys = keys.transpose(1, 2).contiguous()
-    grouped = queries.reshape(groups, -1, *queries.shape[1:])
-    attended = torch.empty_like(grouped)
-    for block, seen in _blocks(queries.shape[1], keys.shape[1]):
-        block_queries = grouped[:, :, block].reshape(groups, -1, width)
-        probabilities = _probabilities(block_queries, transposed_keys, block, seen)
-        attended[:, :, block] = torch.bmm(probabilities, values[:, :seen]).view_as(attended[:, :, block])
-    return attended.view_as(queries)
-
-
 def _attend_in_few_shapes(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The same for texts of all lengths: queries and keys are padded, so that the shapes of products recur.
+    """:func:`attend_last` for bf16 on a CPU by the matrix library, two to three times as fast as the fused kernel
+    without AMX. Queries and keys are padded, so that the shapes of products recur for texts of all lengths.
 
     The matrix library writes machine code for each shape that it meets, strides included, and keeps it: texts of a
     thousand lengths took more time and memory for that than for their products.
@@ -207,58 +164,6 @@ def _attend_in_few_shapes(queries: Tensor, keys: Tensor, values: Tensor) -> Tens
 def _padded_keys(count: int) -> int:
     """The number of keys that a product with ``count`` gets."""
     return _BLOCK * recurring(-(-count // _BLOCK), 8)
-
-
-def recurring(count: int, steps: int) -> int:
-    """``count`` or the next larger number of which there are ``steps`` (a power of two) between powers of two."""
-    step = 1 << max(0, count.bit_length() - steps.bit_length())
-    return -(-count // step) * step
-
-
-def _gradients_in_blocks(
-    gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients by queries, keys and values. The probabilities are computed again.
-
-    Args:
-        gradient: by what :func:`_attend_in_blocks` gave, (heads, T, D) like the queries.
-        keys, values: (G, T, D).
-    """
-    (groups, length, width), scale = keys.shape, keys.shape[-1] ** -0.5
-    transposed_keys, transposed_values = (tensor.transpose(1, 2).contiguous() for tensor in (keys, values))
-    grouped, grouped_gradient = (
-        tensor.reshape(groups, -1, *tensor.shape[1:]) for tensor in (queries, gradient)
-    )
-    by_queries = torch.empty_like(grouped)
-    by_keys, by_values = (torch.zeros_like(keys, dtype=torch.float32) for _ in range(2))
-    for block, seen in _blocks(length, length):
-        block_queries = grouped[:, :, block].reshape(groups, -1, width)
-        block_gradient = grouped_gradient[:, :, block].reshape(groups, -1, width)
-        probabilities = _probabilities(block_queries, transposed_keys, block, seen)
-        by_values[:, :seen] += torch.bmm(probabilities.transpose(1, 2), block_gradient)
-        by_probabilities = torch.bmm(block_gradient, transposed_values[:, :, :seen])
-        by_scores = torch._softmax_backward_data(by_probabilities, probabilities, -1, probabilities.dtype)
-        found = torch.bmm(by_scores, keys[:, :seen]).mul_(scale)
-        by_queries[:, :, block] = found.view_as(by_queries[:, :, block])
-        by_keys[:, :seen] += torch.bmm(by_scores.transpose(1, 2), block_queries)
-    return by_queries.view_as(queries), by_keys.mul_(scale), by_values
-
-
-def _blocks(length: int, total: int) -> Iterator[tuple[slice, int]]:
-    """The blocks of the last ``length`` of ``total`` tokens, each with the number of tokens up to its end."""
-    for start in range(0, length, _BLOCK):
-        end = min(start + _BLOCK, length)
-        yield slice(start, end), total - length + end
-
-
-def _probabilities(queries: Tensor, transposed_keys: Tensor, block: slice, seen: int) -> Tensor:
-    """(G, queries, seen) softmax of scaled scores: (G, queries, D) of each head one after another, (G, D, S) keys."""
-    size, nothing = block.stop - block.start, queries.new_empty(())
-    keys = transposed_keys[:, :, :seen]
-    scores = torch.baddbmm(nothing, queries, keys, beta=0, alpha=queries.shape[-1] ** -0.5)
-    above = queries.new_full((size, size), -torch.inf).triu(1)
-    scores.view(len(queries), -1, size, seen)[..., seen - size :] += above
-    return scores.softmax(-1)
 
 
 def cpu_bf16(tensor: Tensor) -> bool:

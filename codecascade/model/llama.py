@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from codecascade.model.attention import Documents, PassAttention, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
+from codecascade.model.cpu.norm import CastNorm, norm_is_cast_once
 from codecascade.model.paged_attention import AttentionMetadata
 from codecascade.model.rope import rotate, rotation
 
@@ -240,6 +241,9 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if norm_is_cast_once(x, self.weight):
+            normed: Tensor = CastNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
+            return normed
         # the kernel wants one dtype, and autocast makes x another than the weight
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 

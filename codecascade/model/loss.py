@@ -16,8 +16,10 @@ from codecascade.model.llama import Llama
 CPU_CHUNK_TOKENS = 4096
 CHUNK_TOKENS = 1024
 """Tokens whose logits exist at a time, on a GPU."""
-# The fp32 probabilities of so many tokens stay in a CPU's caches, and their memory is used again.
 SOFTMAX_TOKENS = 64
+"""Tokens whose fp32 probabilities exist at a time, on a GPU."""
+# Probabilities of so many bytes stay in the caches of a CPU's cores.
+_SOFTMAX_BYTES = 2 << 20
 
 
 def next_token_loss(
@@ -57,6 +59,13 @@ def chunk_length(hidden: Tensor, wanted: int | None) -> int:
     return CPU_CHUNK_TOKENS if hidden.device.type == "cpu" else CHUNK_TOKENS
 
 
+def softmax_tokens(head: Tensor) -> int:
+    """Tokens whose probabilities exist at a time. The loss and its gradient do not depend on it."""
+    if head.device.type != "cpu":
+        return SOFTMAX_TOKENS
+    return max(1, _SOFTMAX_BYTES // (4 * len(head)))
+
+
 class _ChunkedLoss(Function):
     """Makes the gradients in the forward pass, chunk by chunk, so that no logits are kept.
 
@@ -76,29 +85,31 @@ class _ChunkedLoss(Function):
         rows: Tensor | None,
     ) -> Tensor:
         gradients = HeadGradients(hidden, head, rows, wanted=ctx.needs_input_grad)
-        total = torch.zeros((), device=hidden.device)
+        losses = torch.empty(len(targets), 1, device=hidden.device)
+        room = torch.empty(softmax_tokens(head), len(head), device=hidden.device)
         for start in range(0, len(targets), chunk_tokens):
             part = slice(start, start + chunk_tokens)
             logits = F.linear(hidden[part], head)
-            for some, target, weight in zip(
+            for some, target, weight, loss in zip(
                 *(
-                    torch.split(tensor, SOFTMAX_TOKENS)
-                    for tensor in (logits, targets[part, None], weights[part, None])
+                    torch.split(tensor, len(room))
+                    for tensor in (logits, targets[part, None], weights[part, None], losses[part])
                 ),
                 strict=True,
             ):
-                exact = some.float()
-                probabilities = exact.softmax(-1)
+                exact = room[: len(some)].copy_(some)
+                largest, wanted = exact.amax(-1, keepdim=True), exact.gather(-1, target)
+                probabilities = torch.softmax(exact, -1, out=exact)
                 # the likeliest token's probability is never tiny, and exp is made once, in the fast kernel
-                normaliser = exact.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
-                total += ((normaliser - exact.gather(-1, target)) * weight).sum()
+                normaliser = largest - probabilities.amax(-1, keepdim=True).log()
+                torch.sub(normaliser, wanted, out=loss)
                 if not any(ctx.needs_input_grad):
                     continue
                 # by the logits: weight x (softmax - one-hot)
                 some.copy_(probabilities.mul_(weight).scatter_add_(-1, target, -weight))
             gradients.add(part, logits)
         ctx.gradients = gradients.made()
-        return total
+        return (losses[:, 0] * weights).sum()
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:

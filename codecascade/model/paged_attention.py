@@ -16,8 +16,9 @@ from itertools import groupby, takewhile
 import torch
 from torch import Tensor
 
-from codecascade.model.attention import Documents, cpu_bf16, recurring
+from codecascade.model.attention import Documents, cpu_bf16
 from codecascade.model.cache import KeyValueCache
+from codecascade.model.cpu.attention import recurring
 from codecascade.model.paged.rows import (
     BatchedDecode,
     PassPart,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from codecascade.ground.allocator import kept_memory
 from codecascade.ground.errors import RunFailed
 from codecascade.model.attention import Documents, PassAttention
 from codecascade.model.config import LlamaConfig
@@ -233,9 +234,10 @@ def measure_step_seconds(
     stream.load_state_dict(state)
     learner = Learner(build(config, "meta"), settings, steps + 1, world, weights=RandomWeights(config))
     seconds = []
-    for step in range(1, steps + 2):
-        start = time.perf_counter()
-        learner.step(batch, step)
-        seconds.append(time.perf_counter() - start)
+    with kept_memory():
+        for step in range(1, steps + 2):
+            start = time.perf_counter()
+            learner.step(batch, step)
+            seconds.append(time.perf_counter() - start)
     slowest: float = max(world.gather(statistics.median(seconds[1:])))
     return slowest

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codecascade.ground.allocator import kept_memory
 from codecascade.ground.errors import RunFailed, Stopped
 from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.signals import StopRequest
@@ -117,7 +118,7 @@ def train(
 
     checkpoint_is_due = False
     try:
-        with StopRequest() as stop, StepWatch(world, settings.step_timeout) as watch:
+        with kept_memory(), StopRequest() as stop, StepWatch(world, settings.step_timeout) as watch:
             while done.step < steps:
                 start = time.perf_counter()
                 step = done.step + 1

@@ -10,11 +10,12 @@ lora_weights.py has the first values, and makes of the trained ones an ordinary 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.distributed.tensor import DTensor, Partial
 from torch.nn.utils import parametrize
 
@@ -34,8 +35,47 @@ class LoRALinear(nn.Module):
         self.lora_b = nn.Parameter(torch.empty(linear.out_features, rank, device="meta"))
 
     def forward(self, x: Tensor) -> Tensor:
-        update = F.linear(F.linear(x, self.lora_a) * self.scale, self.lora_b)
-        return F.linear(x, self.weight, self.bias) + update
+        if isinstance(self.lora_a, DTensor) or torch.compiler.is_compiling():
+            update = F.linear(F.linear(x, self.lora_a) * self.scale, self.lora_b)
+            return F.linear(x, self.weight, self.bias) + update
+        x = x.to(self.weight.dtype)
+        out: Tensor = _UpdatedLinear.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, self.lora_a, self.lora_b, self.scale
+        )
+        return out
+
+
+class _UpdatedLinear(Function):
+    """``x (W + scale B A)^T + bias`` with ``W`` and ``bias`` frozen, in the format of ``x`` and ``W``.
+
+    The update is added by the product that makes it, to the output and to the gradient by ``x``. It is then rounded
+    once and not twice, and two tensors of that size less are made in each direction.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+    ) -> Tensor:
+        flat, dtype = x.flatten(0, -2), x.dtype
+        with torch.autocast(x.device.type, enabled=False):
+            down, up = a.to(dtype), b.to(dtype)
+            inner = torch.mm(flat, down.T).mul_(scale)
+            out = F.linear(flat, weight, bias).addmm_(inner, up.T)
+        ctx.save_for_backward(x, weight, a, b, inner)
+        ctx.scale = scale
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, a, b, inner = ctx.saved_tensors
+        outer, dtype = gradient.flatten(0, -2), x.dtype
+        by_inner = torch.mm(outer, b.to(dtype)).mul_(ctx.scale)
+        by_x = None
+        if ctx.needs_input_grad[0]:
+            by_x = torch.mm(outer, weight).addmm_(by_inner, a.to(dtype)).view(x.shape)
+        by_a = torch.mm(by_inner.T, x.flatten(0, -2)).to(a.dtype)
+        by_b = torch.mm(outer.T, inner).to(b.dtype)
+        return by_x, None, None, by_a, by_b, None
 
 
 class NewRows(nn.Module):

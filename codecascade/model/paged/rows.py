@@ -27,9 +27,9 @@ from codecascade.model.attention import (
     cpu_bf16,
     fused_is_fast,
     padded_queries,
-    recurring,
 )
 from codecascade.model.cache import KeyValueCache
+from codecascade.model.cpu.attention import recurring
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def as_on_a_gpu(memory: int | None) -> Iterator[None]:
             (llama, "cpu_bf16", lambda tensor: False),
             (RMSNorm, "forward", _norm),
             (loss, "CPU_CHUNK_TOKENS", loss.CHUNK_TOKENS),
+            (loss, "softmax_tokens", lambda head: loss.SOFTMAX_TOKENS),
         ):
             stack.enter_context(replaced(module, name, value))
         yield

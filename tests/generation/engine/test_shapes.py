@@ -14,7 +14,7 @@ from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.scoring import log_probabilities
 from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import Request, SamplingParams
-from codecascade.model.attention import recurring
+from codecascade.model.cpu.attention import recurring
 from codecascade.tokens.tokenizer import Tokenizer
 
 PRODUCTS = ("mm", "bmm", "addmm", "baddbmm", "_linear_pointwise")

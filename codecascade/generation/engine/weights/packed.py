@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from codecascade.generation.engine.weights.fused import fuse
 from codecascade.generation.engine.weights.timing import SAMPLE_BYTES, layers_to_try, most_rows
-from codecascade.model.attention import recurring
+from codecascade.model.cpu.attention import recurring
 from codecascade.model.llama import Llama
 
 _ROWS = 16  # of a product that the layout should suit; it holds for any number
