@@ -24,10 +24,12 @@ SHORT_TIMING = 30.0
 
 @dataclass(frozen=True)
 class MeasuringSpeed:
-    """Attributes:
-    loading: seconds until a model can be asked.
-    read, written: seconds of a token of a prompt, and of an answer.
-    ranks: that share the texts.
+    """What a timing of a model says of others.
+
+    Attributes:
+        loading: seconds until a model can be asked.
+        read, written: seconds of a token of a prompt, and of an answer.
+        ranks: that share the texts.
     """
 
     loading: float

@@ -32,13 +32,12 @@ from codecascade.evaluation.analysis.evaluation_folder import (
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 
 _LAYOUT = re.compile("_(psm|spm|suffix|left_to_right)$")
-# The quantile of 0.975 and that of 0.8: a difference of their sum in standard errors is found four times in five.
-_FOUND_FOUR_TIMES_IN_FIVE = 1.96 + 0.84
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Gain:
         if found.value == 0:
             return None
         error = (found.high - found.low) / (2 * 1.96)
-        return math.ceil(found.n * (_FOUND_FOUR_TIMES_IN_FIVE * error / found.value) ** 2)
+        return math.ceil(found.n * (FOUND_FOUR_TIMES_IN_FIVE * error / found.value) ** 2)
 
 
 class ModelGains:

@@ -7,13 +7,13 @@ over the seeds, which needs three of them, says whether other models, trained in
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from codecascade.evaluation.analysis.differences import SIGNIFICANT, in_order, mismatch
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
@@ -22,7 +22,6 @@ from codecascade.evaluation.scores import ProblemKey, Scores
 from codecascade.ground.errors import UserError
 
 LEAST_SEEDS = 3
-_SIGNIFICANT = 0.05
 _T_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """The 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom; beyond, 10's is a little too wide."""
 
@@ -49,7 +48,7 @@ class GroupDifference:
     higher_is_better: bool
 
     @property
-    def direction(self) -> str:
+    def verdict(self) -> str:
         """``better`` or ``worse`` where the difference is beyond chance, else an empty string.
 
         With three seeds or more the interval over the seeds must not include 0, else the test over the problems
@@ -59,7 +58,7 @@ class GroupDifference:
             decided = self.over_seeds.low > 0 or self.over_seeds.high < 0
             value = self.over_seeds.value
         else:
-            decided, value = self.p_value < _SIGNIFICANT, self.difference.value
+            decided, value = self.p_value < SIGNIFICANT, self.difference.value
         if not decided or value == 0:
             return ""
         return "better" if (value > 0) == self.higher_is_better else "worse"
@@ -100,7 +99,7 @@ class Figures:
         ]
         shared = set.intersection(*({*one.keys} for one, _ in pairs))
         keys = tuple(key for key in pairs[0][0].keys if key in shared)
-        ordered = [(_ordered(one, keys), _ordered(two, keys)) for one, two in pairs]
+        ordered = [(in_order(one, keys), in_order(two, keys)) for one, two in pairs]
         reference = ordered[0][0]
         difference, p_value, test = paired(
             np.mean([one.values for one, _ in ordered], axis=0),
@@ -144,7 +143,7 @@ class Figures:
                 f"{first} and {second} were not asked the same: {len(before.keys):,} and {len(after.keys):,} "
                 f"problems, {both:,} of them in both"
             )
-        if _weigh_otherwise(before, _ordered(after, before.keys)):
+        if mismatch(before, after):
             raise UserError(
                 f"{metric} of {first} and {second} is per token of different tokenizers, which can't be compared; "
                 "compare bits_per_byte"
@@ -192,29 +191,3 @@ def _by_task(scores: Scores) -> Scores:
     """The scores by task alone, where each task was asked in one layout."""
     keys: tuple[ProblemKey, ...] = tuple((task, "") for task, _ in scores.keys)
     return replace(scores, keys=keys) if len({*keys}) == len(keys) else scores
-
-
-def _ordered(scores: Scores, keys: Sequence[ProblemKey]) -> Scores:
-    place = {key: index for index, key in enumerate(scores.keys)}
-    order = [place[key] for key in keys]
-
-    def chosen(values: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-        return None if values is None else values[order]
-
-    return replace(
-        scores,
-        keys=tuple(keys),
-        values=scores.values[order],
-        weights=chosen(scores.weights),
-        scored_bytes=chosen(scores.scored_bytes),
-    )
-
-
-def _weigh_otherwise(first: Scores, second: Scores) -> bool:
-    pairs: Mapping[str, tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]] = {
-        "weights": (first.weights, second.weights),
-        "bytes": (first.scored_bytes, second.scored_bytes),
-    }
-    return any(
-        one is not None and two is not None and not np.array_equal(one, two) for one, two in pairs.values()
-    )

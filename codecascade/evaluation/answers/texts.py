@@ -20,6 +20,11 @@ def cut_at_stops(text: str, stops: Sequence[str]) -> str:
     return text[: min((position for stop in stops if (position := text.find(stop)) >= 0), default=len(text))]
 
 
+def first_line(text: str) -> str:
+    """The text up to its first line break."""
+    return text.partition("\n")[0]
+
+
 def first_nonblank_line(text: str) -> str:
     """The first line that is not blank, without white space around it; "" if there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")

@@ -16,9 +16,8 @@ from codecascade.evaluation.notation import (
 )
 from codecascade.ground.errors import UserError
 from codecascade.reports.cascade.comparison_plots import pictures
+from codecascade.reports.cascade.headline import SAID
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure
-
-_NO_DIFFERENCE = "no difference found"
 
 
 def compared(
@@ -95,10 +94,10 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
         else f"{format_signed(over_seeds.value, metric)} "
         f"({_signed_interval(over_seeds.low, over_seeds.high, metric)})",
         "by_seed": ", ".join(format_signed(value, metric) for value in found.by_seed),
-        "direction": found.direction,
-        "here": found.direction or _NO_DIFFERENCE,
+        "verdict": found.verdict,
+        "here": SAID[found.verdict],
         "paper": figure.expects or "–",
-        "agrees": agreement(figure.expects, found.direction),
+        "agrees": agreement(figure.expects, found.verdict),
         "figures": {
             "benchmark": figure.benchmark,
             "metric": metric,
@@ -111,14 +110,14 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
             "test": found.test,
             "by_seed": list(found.by_seed),
             "over_seeds": None if over_seeds is None else over_seeds.to_json(),
-            "direction": found.direction,
+            "verdict": found.verdict,
             "expects": figure.expects,
-            "agrees": agreement(figure.expects, found.direction),
+            "agrees": agreement(figure.expects, found.verdict),
         },
     }
 
 
-def agreement(expected: str | None, direction: str) -> str:
+def agreement(expected: str | None, verdict: str) -> str:
     """Whether what was found is what the paper found: ``yes``, ``no``, or ``open`` where chance may be the cause.
 
     No difference is what ``alike`` expects, although a small one may not have been found.
@@ -131,8 +130,8 @@ def agreement(expected: str | None, direction: str) -> str:
     if expected is None:
         return "–"
     if expected == "alike":
-        return "no" if direction else "yes"
-    return ("yes" if direction == expected else "no") if direction else "open"
+        return "no" if verdict else "yes"
+    return ("yes" if verdict == expected else "no") if verdict else "open"
 
 
 def _signed_interval(low: float, high: float, metric: str) -> str:

@@ -25,6 +25,7 @@ class ExampleGap:
     Attributes:
         title: its file and line, if the benchmark tells them, else its id.
         kind: one of :data:`KINDS`.
+        language: of the text.
         before, after: the text around the gap, of which the nearest lines.
         answers: the name of each model, what it wrote, and whether that is right.
     """
@@ -32,6 +33,7 @@ class ExampleGap:
     task_id: str
     title: str
     kind: str
+    language: str
     before: str
     after: str
     expected: str
@@ -88,6 +90,8 @@ def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> Exam
             problem,
             _title(asked[problem]),
             kind,
+            # Benchmarks of one language do not name it: theirs is Python.
+            str(asked[problem].get("language", "python")),
             tail(str(asked[problem].get("prompt", "")), 14),
             head(str(asked[problem].get("suffix", "")), 8),
             str(asked[problem].get("expected", "")),

@@ -36,7 +36,7 @@ def test_three_seeds_have_an_interval_of_their_own(folder: Path) -> None:
     assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx((0.4 - half, 0.4 + half))
     assert (found.first, found.second) == pytest.approx((0.25, 0.65))
     assert found.difference.value == pytest.approx(0.4) and found.difference.n == 20
-    assert found.direction == "better"
+    assert found.verdict == "better"
 
 
 def test_seeds_that_disagree_decide_nothing_although_the_problems_would(folder: Path) -> None:
@@ -45,15 +45,15 @@ def test_seeds_that_disagree_decide_nothing_although_the_problems_would(folder: 
     write(folder, "c2", 6)
     found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
     assert found.p_value < 0.05
-    assert found.direction == ""
+    assert found.verdict == ""
 
 
 def test_one_seed_is_tested_over_the_problems(folder: Path) -> None:
     found = Figures(folder).compare("humaneval", "pass@1", ["b0"], ["a0"])
     assert found.over_seeds is None
     assert found.test == "exact McNemar"
-    assert found.direction == "worse"
-    assert Figures(folder).compare("humaneval", "pass@1", ["a0"], ["a1"]).direction == ""
+    assert found.verdict == "worse"
+    assert Figures(folder).compare("humaneval", "pass@1", ["a0"], ["a1"]).verdict == ""
 
 
 @pytest.mark.parametrize("values", [[0.1], [0.1, 0.2]])
@@ -67,7 +67,7 @@ def test_settings_may_differ_where_the_question_is_about_them(folder: Path) -> N
     with pytest.raises(UserError, match=r"measured by other settings \(heal True and False\)"):
         Figures(folder).compare("humaneval", "pass@1", ["healed"], ["unhealed"])
     found = Figures(folder, ["heal"]).compare("humaneval", "pass@1", ["healed"], ["unhealed"])
-    assert found.direction == "worse"
+    assert found.verdict == "worse"
 
 
 def test_what_can_not_be_compared_is_said(folder: Path) -> None:
@@ -103,4 +103,4 @@ def test_two_layouts_of_the_same_problems_are_paired(tmp_path: Path) -> None:
         "infilling_single_line", "exact_match_spm", ["m"], ["m"], against="exact_match"
     )
     assert (found.first, found.second, found.difference.n) == (0.25, 0.75, 20)
-    assert found.direction == "better"
+    assert found.verdict == "better"

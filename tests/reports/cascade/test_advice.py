@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,17 @@ def test_lines_lead_and_gaps_of_every_kind_follow(tmp_path: Path) -> None:
     assert found.reason.startswith("on 30 lines of your code") and found.answer == "Yes"
     assert found.more[0].startswith("Over all 60 gaps: 8.3 % → 80.0 %, +71.7 points (")
     assert found.examples is not None and sum(found.examples.counts.values()) == 30
+
+
+def test_an_example_is_shown_in_its_own_language(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(5)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(30)})})
+    tasks = tmp_path / "evaluations" / "code" / "tasks" / "infilling_heldout.jsonl"
+    rows = [json.loads(line) | {"language": "rust"} for line in tasks.read_text().splitlines()]
+    tasks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_report(RunReport("tiny", "small-base", (base, stage)), tmp_path)
+    markdown = (tmp_path / "report.md").read_text()
+    assert "```rust\n" in markdown and "```python\n" not in markdown
 
 
 def test_a_report_does_not_need_the_examples(tmp_path: Path) -> None:

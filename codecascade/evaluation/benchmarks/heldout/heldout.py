@@ -17,11 +17,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from codecascade.evaluation.answers.similarity import edit_similarity
+from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
 from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
-from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
+from codecascade.evaluation.benchmarks.heldout.problems import WEIGHTS, heldout_problems
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import parses
 from codecascade.evaluation.benchmarks.infilling.gaps import middle_of
@@ -103,14 +104,10 @@ def _judge(gap: AskedGap, completion: str, outcomes: Sequence[Outcome]) -> Sampl
     return {
         "exact_match": answer == middle.rstrip(),
         "edit_similarity": edit_similarity(answer.strip(), middle.strip()),
-        "first_line": _first_line(answer) == _first_line(middle),
+        "first_line": first_line(answer).rstrip() == first_line(middle).rstrip(),
         "parses": _parses(gap, completion),
         "bytes": len(middle.encode(errors="surrogatepass")),
     }
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0].rstrip()
 
 
 def _parses(gap: AskedGap, completion: str) -> bool | None:
@@ -132,8 +129,8 @@ def _size(settings: CommonSettings) -> BenchmarkSize:
     after = alone or LEFT_TO_RIGHT in own.layouts
     layouts = 0 if alone else len({own.format, *own.layouts} - {LEFT_TO_RIGHT})
     read = 2 * prompt * layouts + int(prompt * own.prefix_share) * after
-    answers = [own.most_tokens(kind) * _WRITTEN for kind in own.kinds]
-    written = sum(answers) / len(answers)
+    share = sum(WEIGHTS[kind] for kind in own.kinds)
+    written = _WRITTEN * sum(WEIGHTS[kind] * own.most_tokens(kind) for kind in own.kinds) / share
     return BenchmarkSize(own.problems or 1000, read, int(written * (layouts + 0.25 * after)))
 
 

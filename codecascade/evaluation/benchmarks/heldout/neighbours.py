@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
+from codecascade.evaluation.benchmarks.repository.files import LARGEST
 from codecascade.evaluation.benchmarks.repository.retrieval import PartIndex, query_words
 from codecascade.generation.editing.prompt import RepositoryChunk
 
 _MOST = 32
 """Parts of one prompt. They have ten lines each, so that more would hardly fit."""
-_LARGEST = 500_000
-"""Characters of a file. Larger ones are mostly data, or made by a program."""
 
 _Key = tuple[str, str]
 
@@ -29,7 +28,7 @@ class Neighbours:
         files: dict[_Key, dict[str, str]] = {key: {} for key in wanted}
         for document in _documents(corpus, {repository for repository, _ in wanted}):
             key = document.repository, document.language
-            if key in files and len(document.text) <= _LARGEST:
+            if key in files and len(document.text) <= LARGEST:
                 files[key][document.path] = document.text
         self._indices = {key: PartIndex(texts) for key, texts in files.items()}
 

@@ -6,6 +6,7 @@ import math
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.heldout.code_lines import code_lines
+from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE
 from codecascade.ground.format import counted, show_bytes
 
 SMALL_BYTES = 200_000
@@ -14,8 +15,6 @@ _SHARE = 0.25
 """A usual share of gaps that are filled exactly. The interval is widest about one half."""
 _CHANGED = 0.2
 """A usual share of gaps that one of two models fills and the other does not."""
-_FOUND = 1.96 + 0.84
-"""Standard errors of a difference that a test at 5 % finds in four of five cases."""
 
 
 def small_corpus_warning(corpus: Corpus) -> str | None:
@@ -52,4 +51,4 @@ def interval(gaps: int) -> float:
 
 def least_gain(gaps: int) -> float:
     """The smallest difference between two models' shares that a paired test over so many gaps usually finds."""
-    return _FOUND * math.sqrt(_CHANGED / gaps)
+    return FOUND_FOUR_TIMES_IN_FIVE * math.sqrt(_CHANGED / gaps)

@@ -19,6 +19,7 @@ import numpy as np
 
 from codecascade.evaluation.answers.identifiers import identifier_f1, identifiers
 from codecascade.evaluation.answers.similarity import edit_similarity
+from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.repository.files import (
     READ_WITH,
@@ -140,11 +141,6 @@ def _last_lines(text: str, room: int) -> str:
 
 def _first_lines(text: str, room: int) -> str:
     return text if len(text) <= room else text[: text.rfind("\n", 0, room) + 1]
-
-
-def first_line(text: str) -> str:
-    """The text up to its first line break."""
-    return text.partition("\n")[0]
 
 
 def judge(expected: str, language: str, completion: str, _outcomes: Sequence[Outcome] = ()) -> SampleRow:

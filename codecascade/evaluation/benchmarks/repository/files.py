@@ -18,8 +18,8 @@ from codecascade.corpus.sources.folders import METADATA_FILES
 
 READ_WITH = {"python": "python", "javascript": "script", "typescript": "script"}
 """The languages, and with which others their files are read: those that import each other."""
-_LARGEST = 500_000
-"""Bytes of a file. Larger ones are mostly data, or made by a program."""
+LARGEST = 500_000
+"""Bytes of a file, or characters of a document. Larger ones are mostly data, or made by a program."""
 
 
 @dataclass
@@ -50,14 +50,14 @@ def corpus_repositories(corpus: Corpus) -> list[Repository]:
     found: dict[str, Repository] = {}
     table = corpus.documents("heldout", "code")
     for document in table:
-        if document.language in READ_WITH and len(document.text) <= _LARGEST:
+        if document.language in READ_WITH and len(document.text) <= LARGEST:
             repository = found.setdefault(document.repository, Repository(document.repository))
             repository.add(document.language, document.path, document.text, asked=True)
     trained = corpus.documents("train", "code")
     for index, name in enumerate(trained.values("repository")):
         if name in found:
             document = trained[index]
-            if document.language in READ_WITH and len(document.text) <= _LARGEST:
+            if document.language in READ_WITH and len(document.text) <= LARGEST:
                 found[name].add(document.language, document.path, document.text, asked=False)
     return list(found.values())
 
@@ -76,11 +76,11 @@ def folder_repositories(source: Path) -> list[Repository]:
     contents = CandidateContents()
     try:
         for candidate in find_candidates(str(source), Dropped()):
-            if candidate.language not in READ_WITH or candidate.size > _LARGEST:
+            if candidate.language not in READ_WITH or candidate.size > LARGEST:
                 continue
             # What can't be read is left out of a corpus, too.
             with suppress(UnreadableError), file_errors(candidate.path):
-                text = contents.text(candidate, _LARGEST)
+                text = contents.text(candidate, LARGEST)
                 name, path = candidate.repository, candidate.path
                 if name not in marked:
                     marked[name] = _is_marked(source, name)

@@ -28,6 +28,7 @@ from codecascade.ground.python_source import parse_module
 
 _INIT = "__init__.py"
 _LINE = re.compile(r"[^\r\n]*")
+_STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _MOST_IMPORTS = 500
 """Of one file, at most."""
 _MOST_STEPS = 8
@@ -140,8 +141,8 @@ class PythonRepository:
         line = _LINE.match(module.text, start)
         assert line is not None
         code = line[0].rstrip()
-        # A comment can't be guessed.
-        return None if "#" in code else Use(start, start + len(code), name, definition)
+        # A comment can't be guessed. In a string, the sign begins none.
+        return None if "#" in _STRING.sub("", code) else Use(start, start + len(code), name, definition)
 
     # ---- imports
 

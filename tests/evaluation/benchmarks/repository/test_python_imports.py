@@ -62,6 +62,10 @@ DOOR = "src/shop/parts/door.py"
         ("from .parts.door import opened\nif opened(1): pass\n", [("opened(1): pass", "opened", DOOR)]),
         # The first use alone, and behind the import.
         ("from .core import SECOND\nSECOND\nSECOND\n", [("SECOND", "SECOND", CORE_PY)]),
+        (
+            "from .core import build\nbuild('#fff', \"it's #1\")\n",
+            [("build('#fff', \"it's #1\")", "build", CORE_PY)],
+        ),
         ("from .core import build\n\ndef f(x):\n    é = 'é'; build(x)\n", [("build(x)", "build", CORE_PY)]),
     ],
 )
@@ -81,6 +85,7 @@ def test_the_first_use_of_what_another_file_defines(text: str, wanted: list[tupl
         "from shop.core import build\nbuild = 3\nprint(build)\n",
         # A comment can't be guessed.
         "from shop.core import build\nbuild(3)  # three\n",
+        "from shop.core import build\nbuild('a')  # don't say 'b'\n",
         "from ....core import build\nbuild(3)\n",
         "def broken(:\n",
         "from .main import build\nbuild(3)\n",
