@@ -202,7 +202,7 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """How many lines were asked, of what, and what was not."""
     settings = context.own(RepositorySettings)
     asked = {row["task_id"] for row in rows}
-    files = {task_id.rsplit(":", 2)[0] for task_id in asked}
+    files = {task_id.rsplit(":", 3)[0] for task_id in asked}
     found = [
         f"{len(asked)} lines of {len(files)} {'file' if len(files) == 1 else 'files'}; exact_match and the others "
         "without a context's name are with the definitions that the file imports."

@@ -1,8 +1,9 @@
 """Python: resolves imports of other files of the repository, by the syntax tree, and finds where they are used.
 
 A module's file is looked for from every folder that packages of the repository are imported from: its root, the
-folders that hold a top-level package (``src``), and the importing file's own, as for a script. Names that a package
-only passes on (``from .core import Engine`` in its ``__init__.py``) are followed to the file that defines them.
+folders that hold a top-level package (``src``), and the importing file's own, as for a script, unless that folder is
+a package (whose ``types.py`` is not what ``import types`` means). Names that a package only passes on
+(``from .core import Engine`` in its ``__init__.py``) are followed to the file that defines them.
 """
 
 from __future__ import annotations
@@ -175,10 +176,11 @@ class PythonRepository:
         elif not parts:
             return None
         else:
-            roots = [*self._roots, str(folder)]
+            roots = [*self._roots, *[str(folder)] * (str(folder / _INIT) not in self._files)]
         for root in roots:
             base = PurePosixPath(root, *parts)
-            for path in (f"{base}.py", str(base / _INIT)):
+            # A package comes before a module of its name; and `from . import name` is of a package only.
+            for path in (str(base / _INIT), *[f"{base}.py"] * bool(parts)):
                 if path in self._files and path != importer:
                     return path
         return None

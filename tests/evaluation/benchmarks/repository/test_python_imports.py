@@ -95,6 +95,30 @@ def test_a_script_imports_from_its_own_folder() -> None:
     assert found(text, "tests/test_it.py") == [("made()", "made", "tests/helpers.py")]
 
 
+@pytest.mark.parametrize(
+    ("files", "text", "path", "wanted"),
+    [
+        # In a package the module of the standard library is meant.
+        ({"p/__init__.py": "", "p/types.py": "def f(): ...\n"}, "from types import f\nf()\n", "p/m.py", None),
+        ({"p/types.py": "def f(): ...\n"}, "from types import f\nf()\n", "p/m.py", "p/types.py"),
+        # A package comes before a module of its name.
+        (
+            {"p/__init__.py": "def f(): ...\n", "p.py": "def f(): ...\n"},
+            "from p import f\nf()\n",
+            "m.py",
+            "p/__init__.py",
+        ),
+        # The folder's name is no module here.
+        ({"p.py": "def f(): ...\n"}, "from . import f\nf()\n", "p/m.py", None),
+    ],
+)
+def test_names_are_taken_from_the_file_that_python_would_import(
+    files: dict[str, str], text: str, path: str, wanted: str | None
+) -> None:
+    uses = PythonRepository({**files, path: text}).uses(path).uses
+    assert [use.definition.path for use in uses] == ([] if wanted is None else [wanted])
+
+
 def test_packages_that_pass_a_name_around_in_a_circle_end() -> None:
     files = {"a.py": "from b import x\n", "b.py": "from a import x\n"}
     assert found("from a import x\nx()\n", "c.py", **files) == []
