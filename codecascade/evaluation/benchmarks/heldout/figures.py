@@ -71,6 +71,9 @@ def _groups(rows: Sequence[SampleRow]) -> Iterator[tuple[str, Sequence[SampleRow
 
 def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> Iterator[tuple[str, Scores]]:
     fields = {**_SHARES, **_UNSTOPPED} if everything and infilled else _SHARES
+    if not any("exact_unstopped" in row for row in rows):
+        # The answers were cut by editor stops: whether a model would have ended them is not known.
+        fields = _SHARES
     values = values_by_problem(rows, *fields.values())
     for metric, field in fields.items():
         if values[field]:

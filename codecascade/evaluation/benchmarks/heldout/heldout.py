@@ -185,6 +185,7 @@ BENCHMARKS = (
         ),
         by_one_rule=_BY_ONE_RULE,
         greedy=True,
+        shows_trained=lambda used: bool(used[f"{HeldoutSettings.key}.neighbour_share"]),
         task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
     ),
 )

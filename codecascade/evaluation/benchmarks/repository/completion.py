@@ -252,6 +252,7 @@ BENCHMARKS = (
         by_one_rule=METRICS,
         settings=RepositorySettings,
         size=_size,
+        shows_trained=lambda used: True,
         kept_out="never",
     ),
 )
