@@ -110,8 +110,9 @@ class PythonRepository:
             if each.target is not None and (found := self._defined(each.path, each.target)) is not None
         }
         uses: dict[tuple[str, str], Use] = {}
+        longest = max((name.count(".") + 1 for name in known), default=0)
         for node in sorted(_loaded(module.tree), key=lambda node: (node.lineno, node.col_offset)):
-            use = self._use(module, node, known)
+            use = self._use(module, node, known, longest)
             if use is not None and use.definition.path != path:
                 found = use.definition
                 imported.setdefault((found.path, found.name), found)
@@ -120,11 +121,15 @@ class PythonRepository:
         return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(others))
 
     def _use(
-        self, module: _Module, node: ast.Name | ast.Attribute, known: Mapping[str, _Import]
+        self, module: _Module, node: ast.Name | ast.Attribute, known: Mapping[str, _Import], longest: int
     ) -> Use | None:
-        """The use of an imported name, or of a name of an imported module (which begins behind the point)."""
+        """The use of an imported name, or of a name of an imported module (which begins behind the point).
+
+        Args:
+            longest: names with points between them that an import binds, at most.
+        """
         base = node if isinstance(node, ast.Name) else node.value
-        names = _dotted(base)
+        names = _dotted(base, longest)
         found = None if names is None else known.get(names)
         if found is None or (node.lineno, node.col_offset) <= found.end:
             return None
@@ -272,10 +277,10 @@ def _loaded(tree: ast.Module) -> Iterator[ast.Name | ast.Attribute]:
             yield node
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """``a.b`` of an expression that is nothing but names."""
+def _dotted(node: ast.expr, longest: int) -> str | None:
+    """``a.b`` of an expression that is nothing but names, ``longest`` at most."""
     names: list[str] = []
-    while isinstance(node, ast.Attribute):
+    while isinstance(node, ast.Attribute) and len(names) < longest:
         names.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None

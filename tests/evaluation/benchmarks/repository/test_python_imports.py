@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
+from codecascade.evaluation.benchmarks.repository import python_imports
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
 from codecascade.evaluation.benchmarks.repository.uses import LONGEST_PART
 
@@ -122,6 +125,22 @@ def test_names_are_taken_from_the_file_that_python_would_import(
 def test_packages_that_pass_a_name_around_in_a_circle_end() -> None:
     files = {"a.py": "from b import x\n", "b.py": "from a import x\n"}
     assert found("from a import x\nx()\n", "c.py", **files) == []
+
+
+def test_chains_of_attributes_are_looked_at_as_far_as_imports_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a chain's thousand attributes is a chain of its own: all of them together are half a million names."""
+    looked_at = 0
+
+    def counted(node: ast.expr, longest: int) -> str | None:
+        nonlocal looked_at
+        looked_at += longest
+        return dotted(node, longest)
+
+    dotted = python_imports._dotted
+    monkeypatch.setattr(python_imports, "_dotted", counted)
+    text = "import shop.core as c\nx = y" + ".z" * 1000 + "\nc.build(3)\n"
+    assert [name for _, name, _ in found(text)] == ["build"]
+    assert 1000 <= looked_at < 2000
 
 
 def test_line_ends_of_other_systems() -> None:
