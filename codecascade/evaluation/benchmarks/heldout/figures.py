@@ -129,9 +129,10 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
             f"Of {listed(sorted(unparsed))} only lines and spans were asked, and whether a file parses is not known: "
             f"the grammars are not installed (pip install 'codecascade[{EXTRA}]')."
         )
-    if settings.problems is not None and len(asked) < settings.problems:
+    wanted = context.settings.most_problems(settings.problems)
+    if wanted is not None and len(asked) < wanted:
         notes.append(
-            f"{settings.problems:,} gaps were wanted, and the held-out files have no more than {len(asked):,}: the "
+            f"{wanted:,} gaps were wanted, and the held-out files have no more than {len(asked):,}: the "
             "intervals are wider for it."
         )
     return notes

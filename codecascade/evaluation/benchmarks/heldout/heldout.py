@@ -49,7 +49,9 @@ def tasks(context: EvaluationContext) -> list[Task]:
     """Each gap in each layout that is asked. The layout of the main figures comes first."""
     settings = context.own(HeldoutSettings)
     corpus = context.needs_corpus(NAME)
-    problems = heldout_problems(corpus.documents("heldout", "code"), settings, context.seed)
+    # No more are drawn than are asked: each of them holds a part of its file.
+    wanted = settings.model_copy(update={"problems": context.settings.most_problems(settings.problems)})
+    problems = heldout_problems(corpus.documents("heldout", "code"), wanted, context.seed)
     neighbours = (
         Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
     )

@@ -137,6 +137,14 @@ def test_answers_are_judged_with_editor_stops_and_without(
     assert all(row["text"].startswith(row["completion"]) for row in rows)
 
 
+def test_no_more_gaps_are_drawn_than_the_limit_says(corpus: Any) -> None:
+    """``--limit`` takes back the benchmark's own number, and a large corpus has a million gaps."""
+    limited = EvaluateSettings(limit=5, infilling_heldout={"problems": None})
+    assert len({task.task_id for task in tasks(EvaluationContext(limited, corpus=corpus))}) == 5
+    fewer = EvaluateSettings(limit=5, infilling_heldout={"problems": 3})
+    assert len({task.task_id for task in tasks(EvaluationContext(fewer, corpus=corpus))}) == 3
+
+
 def test_answers_that_were_cut_tell_nothing_of_who_ended_them(
     corpus: Any, tokenizer: Any, oracle: Any, measure: Any
 ) -> None:

@@ -84,6 +84,12 @@ def test_the_files_part_is_the_same_in_every_context_and_fits(shop: Path) -> Non
         assert prefix.endswith(("sum(", "stock = ")) and not prefix.startswith("alue")
 
 
+def test_no_more_lines_are_drawn_than_the_limit_says(shop: Path) -> None:
+    limited = EvaluateSettings(limit=1, **{NAME: {"problems": None}})
+    asked = tasks(EvaluationContext(limited, EvaluatedModel(), data=shop))
+    assert len({task.task_id for task in asked}) == 1
+
+
 def test_settings_choose(shop: Path) -> None:
     one = made(shop, contexts=["none"], problems=1, left_to_right=False)
     assert [task.fields["format"] for task in one] == ["psm_none"]
