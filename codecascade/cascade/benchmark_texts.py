@@ -54,9 +54,14 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
 
 
 def _family(names: Sequence[str]) -> str:
-    """The common name of benchmarks with the same data: the key of their settings."""
+    """The common name of benchmarks with the same data: that of the first, or else the key of their settings.
+
+    Benchmarks with other data may have the same settings.
+    """
     settings = BENCHMARKS[names[0]].settings
-    return names[0] if len(names) == 1 or settings is None else settings.key
+    if settings is None or all(name.startswith(names[0]) for name in names):
+        return names[0]
+    return settings.key
 
 
 def in_words(benchmarks: BenchmarkTexts) -> str:

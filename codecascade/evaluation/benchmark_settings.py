@@ -74,6 +74,14 @@ class CommonSettings(Settings):
         found = (self.model_extra or {}).get(kind.key)
         return found if isinstance(found, kind) else kind()
 
+    def most_problems(self, own: int | None) -> int | None:
+        """The most problems of a benchmark that makes as many as are wanted; None: all that there are.
+
+        Args:
+            own: the number of the benchmark's own settings.
+        """
+        return min((most for most in (own, self.limit) if most is not None), default=None)
+
     def with_own(self, own: BenchmarkSettings) -> Self:
         """These settings, with one benchmark's own settings replaced."""
         return self.model_copy(update={own.key: own})

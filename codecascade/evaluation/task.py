@@ -266,6 +266,8 @@ class Benchmark:
         by_one_rule: metrics that are judged by the same rule in each infilling layout and left to right, so that a
             model's figure can be compared with another model's best one. Their names in other layouts end in
             ``_<layout>``.
+        shows_trained: of the settings that concern it, by the names that ``--set`` takes, whether its prompts have
+            parts of files that a stage was trained on. A stored result then depends on these files as well.
         task_ids: a regular expression that its task ids in samples files match.
         settings: the class of its own settings. Related benchmarks may share one.
         size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
@@ -319,6 +321,7 @@ class Benchmark:
     in_words: bool = False
     plain_metrics: tuple[str, ...] = ()
     paper_protocol: BenchmarkProtocol | None = None
+    shows_trained: Callable[[Mapping[str, Any]], bool] = lambda used: False
     task_ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:

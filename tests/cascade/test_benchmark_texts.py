@@ -28,6 +28,9 @@ def test_what_is_not_here_is_said_once_for_each_data_set() -> None:
     assert not found.texts and not found.checked
     assert {"humaneval", "mbpp", "multipl_e", "apps", "gsm8k"} <= set(found.unchecked)
     assert not [name for name in found.unchecked if name.startswith(("lcc", "docstrings", "multipl_e_"))]
+    # Two families of infilling benchmarks, with different data.
+    assert {"infilling", "multilingual_infilling"} <= set(found.unchecked)
+    assert len(set(found.unchecked)) == len(found.unchecked)
     assert in_words(found).startswith("not kept out, for their data is not here: ")
 
 

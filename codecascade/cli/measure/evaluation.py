@@ -272,14 +272,16 @@ def _title(samples: dict[str, Path]) -> str:
 
 
 def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> EvaluateSettings:
-    from codecascade.evaluation.benchmarks.table import own_settings
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
     from codecascade.evaluation.evaluate_settings import EvaluateSettings
     from codecascade.recipe.reading import apply_override, validated, without_limits
 
-    # All problems are the default here. In a recipe it is a subset.
-    values |= {
-        key: {"problems": None} for key, kind in own_settings().items() if "problems" in kind.model_fields
-    }
+    # All published problems are the default here. In a recipe it is a subset. Of the user's own files a benchmark
+    # could make a problem of each line: there it is --limit, or else the benchmark's own number.
+    published = {benchmark.settings for benchmark in BENCHMARKS.values() if benchmark.data is not None}
+    for key, kind in own_settings().items():
+        if "problems" in kind.model_fields and (kind in published or values["limit"] is not None):
+            values[key] = {"problems": None if kind in published else values["limit"]}
     for change in changes:
         apply_override(values, change)
     return validated(EvaluateSettings, without_limits(values))

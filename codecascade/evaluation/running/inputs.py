@@ -74,6 +74,8 @@ def made_with(
         found["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         found["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
+        if benchmark.shows_trained(used):
+            found["trained files"] = inputs.corpus.documents("train", "code").fingerprint
     if judged_by is not None:
         found |= judged_by.judge.identity()
     return found

@@ -36,6 +36,24 @@ def test_given_samples_are_scored_in_their_order(capsys: pytest.CaptureFixture[s
     assert code == 2 and "samples.jsonl: has no sample of 1 of 4 tasks" in err
 
 
+def test_of_the_users_own_files_the_benchmarks_own_number_is_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Published problems are all taken. Of files that would be a problem for each line."""
+    folder = Path("own")
+    folder.mkdir()
+    (folder / "a.py").write_text("def made_here():\n    return 1\n")
+    for number in range(103):
+        (folder / f"use{number}.py").write_text("from a import made_here\n\nfound = made_here()\n")
+    ids = [f"own/use{number}.py:3:9:made_here" for number in range(103)]
+    write_jsonl("lines.jsonl", [{"task_id": each, "completion": "", "format": "psm_none"} for each in ids])
+    arguments = ["--samples", "lines.jsonl", "--benchmark", "repository_completion", "--data", "own"]
+    for more, known in (((), 100), (("--set", "repository_completion.problems=all"), 103)):
+        code, _, err = run(capsys, *arguments, "--skip-unknown", *more, "-o", f"out{known}")
+        assert code == 0, err
+        assert results(f"out{known}")["benchmarks"]["repository_completion"]["tasks"] == known
+
+
 def test_half_a_surrogate_pair_and_control_characters_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     """A model's bytes come back as JSON has them; neither programs nor pages can hold them as they are."""
     texts = ["    return '\ud800'\n", "    return '\x00\x1b'\n"]

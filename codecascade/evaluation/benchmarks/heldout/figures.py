@@ -71,6 +71,9 @@ def _groups(rows: Sequence[SampleRow]) -> Iterator[tuple[str, Sequence[SampleRow
 
 def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> Iterator[tuple[str, Scores]]:
     fields = {**_SHARES, **_UNSTOPPED} if everything and infilled else _SHARES
+    if not any("exact_unstopped" in row for row in rows):
+        # The answers were cut by editor stops: whether a model would have ended them is not known.
+        fields = _SHARES
     values = values_by_problem(rows, *fields.values())
     for metric, field in fields.items():
         if values[field]:
@@ -126,9 +129,10 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
             f"Of {listed(sorted(unparsed))} only lines and spans were asked, and whether a file parses is not known: "
             f"the grammars are not installed (pip install 'codecascade[{EXTRA}]')."
         )
-    if settings.problems is not None and len(asked) < settings.problems:
+    wanted = context.settings.most_problems(settings.problems)
+    if wanted is not None and len(asked) < wanted:
         notes.append(
-            f"{settings.problems:,} gaps were wanted, and the held-out files have no more than {len(asked):,}: the "
+            f"{wanted:,} gaps were wanted, and the held-out files have no more than {len(asked):,}: the "
             "intervals are wider for it."
         )
     return notes

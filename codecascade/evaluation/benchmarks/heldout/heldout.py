@@ -50,7 +50,9 @@ def tasks(context: EvaluationContext) -> list[Task]:
     """Each gap in each layout that is asked. The layout of the main figures comes first."""
     settings = context.own(HeldoutSettings)
     corpus = context.needs_corpus(NAME)
-    problems = heldout_problems(corpus.documents("heldout", "code"), settings, context.seed)
+    # No more are drawn than are asked: each of them holds a part of its file.
+    wanted = settings.model_copy(update={"problems": context.settings.most_problems(settings.problems)})
+    problems = heldout_problems(corpus.documents("heldout", "code"), wanted, context.seed)
     neighbours = (
         Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
     )
@@ -182,6 +184,7 @@ BENCHMARKS = (
         ),
         by_one_rule=_BY_ONE_RULE,
         greedy=True,
+        shows_trained=lambda used: bool(used[f"{HeldoutSettings.key}.neighbour_share"]),
         task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
     ),
 )

@@ -11,6 +11,8 @@ from codecascade.ground.format import counted, show_bytes
 
 SMALL_BYTES = 200_000
 """A corpus with less code is small: the 5 % of it that are held out have some 250 lines."""
+_LARGER_SHARES = (0.2, 0.4)
+"""What may be held out instead: more than half of a corpus is no use to anybody who trains on it."""
 _SHARE = 0.25
 """A usual share of gaps that are filled exactly. The interval is widest about one half."""
 _CHANGED = 0.2
@@ -23,6 +25,12 @@ def small_corpus_warning(corpus: Corpus) -> str | None:
     total = trained.total_bytes + heldout.total_bytes
     if total >= SMALL_BYTES:
         return None
+    share = corpus.manifest.settings.heldout_share
+    if not share and not len(heldout):
+        return (
+            f"has {show_bytes(total)} of code, none of which is held out (heldout_share=0), so that nothing can be "
+            "measured on it"
+        )
     if not len(heldout):
         return (
             f"has {show_bytes(total)} of code in {counted(len(trained), 'file')}, of which none could be held out, "
@@ -34,13 +42,14 @@ def small_corpus_warning(corpus: Corpus) -> str | None:
         f"({show_bytes(heldout.total_bytes)}, {counted(lines, 'line')} of code) "
         f"{'is' if len(heldout) == 1 else 'are'} held out"
     )
-    more = "heldout_share=0.2 holds out more"
+    larger = next((each for each in _LARGER_SHARES if each > 1.5 * share), None)
+    more = "add more files" if larger is None else f"heldout_share={larger} holds out more"
     if lines < 2:
         return f"{beginning}: too little to measure anything; {more}"
     return (
         f"{beginning}: enough for {lines:,} gaps of infilling_heldout at most, by which a share of {_SHARE:.0%} is "
         f"known to ±{100 * interval(lines):.0f} points, and a gain of about {100 * least_gain(lines):.0f} points "
-        f"would be found; the loss of the true middles finds smaller ones, and {more}"
+        f"would be found; the loss of the true middles finds smaller ones; {more}"
     )
 
 

@@ -48,14 +48,28 @@ class FileWindows:
     def _before(self, start: int, line: int, lines: int, part: Sequence[str], room: int) -> str:
         """The text of so many lines before the gap. Where not even the line's own part fits, the end of that."""
         if not lines:
-            return part[0][-max(1, room) :] if part else ""
+            return self._most(room, part[0], from_end=True) if part else ""
         return self.text[self._starts[line - (lines - len(part))] : start]
 
     def _after(self, end: int, line: int, lines: int, part: Sequence[str], room: int) -> str:
         if not lines:
-            return part[0][: max(1, room)] if part else ""
+            return self._most(room, part[0], from_end=False) if part else ""
         following = line + 1 + lines - len(part)
         return self.text[end : self._starts[following] if following < len(self._starts) else len(self.text)]
+
+    def _most(self, room: int, text: str, *, from_end: bool) -> str:
+        """The end or the beginning of a text that has about ``room`` tokens, never more.
+
+        A token may be less than a character, so that characters are left out until it fits.
+        """
+        kept = room
+        while kept > 0:
+            part = text[-kept:] if from_end else text[:kept]
+            tokens = self._count(part)
+            if tokens <= room:
+                return part
+            kept = min(kept - 1, kept * room // tokens)
+        return ""
 
     def _line(self, number: int) -> int:
         if number not in self._tokens:

@@ -74,7 +74,8 @@ def tasks(context: EvaluationContext) -> list[Task]:
         if context.data is None
         else folder_repositories(context.data)
     )
-    problems = repository_problems(repositories, settings, context.seed)
+    wanted = settings.model_copy(update={"problems": context.settings.most_problems(settings.problems)})
+    problems = repository_problems(repositories, wanted, context.seed)
     if not problems:
         raise UserError(_why_none(repositories, settings), key=NAME)
     return [
@@ -198,13 +199,13 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """How many lines were asked, of what, and what was not."""
     settings = context.own(RepositorySettings)
     asked = {row["task_id"] for row in rows}
-    files = {task_id.rsplit(":", 2)[0] for task_id in asked}
+    files = {task_id.rsplit(":", 3)[0] for task_id in asked}
     found = [
         f"{len(asked)} lines of {len(files)} {'file' if len(files) == 1 else 'files'}; exact_match and the others "
         "without a context's name are with the definitions that the file imports."
     ]
-    wanted = min((most for most in (settings.problems, context.settings.limit) if most), default=0)
-    if len(asked) < wanted:
+    wanted = context.settings.most_problems(settings.problems)
+    if wanted is not None and len(asked) < wanted:
         found.append(f"The files have no more such lines than these {len(asked)}, of {wanted} wanted.")
     uncontrolled = len(asked) - len({row["task_id"] for row in rows if row["files"] == "wrong"})
     if "wrong" in settings.contexts and uncontrolled:
@@ -230,7 +231,7 @@ def _why_none(repositories: Sequence[Repository], settings: RepositorySettings) 
 def _size(settings: CommonSettings) -> TokenEstimate:
     """Prompts are estimated to be three quarters as long as they may be."""
     own = settings.own(RepositorySettings)
-    asked = min(own.problems or 500, settings.limit or own.problems or 500) * len(own.contexts)
+    asked = (settings.most_problems(own.problems) or 500) * len(own.contexts)
     asked *= 1 + own.left_to_right
     return TokenEstimate(asked * own.context_tokens * 3 // 4, asked * 16)
 
@@ -248,6 +249,7 @@ BENCHMARKS = (
         by_one_rule=METRICS,
         settings=RepositorySettings,
         size=_size,
+        shows_trained=lambda used: True,
         kept_out="never",
     ),
 )

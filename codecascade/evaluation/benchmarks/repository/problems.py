@@ -82,10 +82,11 @@ def repository_problems(
         others = _others(chosen, found, seed)
         if others is not None:
             chunks["wrong"] = tuple(by_similarity(query, _imported(others.uses))[-_MOST_CHUNKS:])
-        line = prefix.count("\n") + 1
+        # A line may use names of two files that are spelt alike (`first.run(second.run(1))`).
+        line, column = prefix.count("\n") + 1, len(prefix) - prefix.rfind("\n")
         made.append(
             RepositoryProblem(
-                f"{found.repository.name}/{found.path}:{line}:{use.name}",
+                f"{found.repository.name}/{found.path}:{line}:{column}:{use.name}",
                 found.repository.name,
                 found.path,
                 found.language,

@@ -1,8 +1,9 @@
 """Python: resolves imports of other files of the repository, by the syntax tree, and finds where they are used.
 
 A module's file is looked for from every folder that packages of the repository are imported from: its root, the
-folders that hold a top-level package (``src``), and the importing file's own, as for a script. Names that a package
-only passes on (``from .core import Engine`` in its ``__init__.py``) are followed to the file that defines them.
+folders that hold a top-level package (``src``), and the importing file's own, as for a script, unless that folder is
+a package (whose ``types.py`` is not what ``import types`` means). Names that a package only passes on
+(``from .core import Engine`` in its ``__init__.py``) are followed to the file that defines them.
 """
 
 from __future__ import annotations
@@ -110,8 +111,9 @@ class PythonRepository:
             if each.target is not None and (found := self._defined(each.path, each.target)) is not None
         }
         uses: dict[tuple[str, str], Use] = {}
+        longest = max((name.count(".") + 1 for name in known), default=0)
         for node in sorted(_loaded(module.tree), key=lambda node: (node.lineno, node.col_offset)):
-            use = self._use(module, node, known)
+            use = self._use(module, node, known, longest)
             if use is not None and use.definition.path != path:
                 found = use.definition
                 imported.setdefault((found.path, found.name), found)
@@ -120,11 +122,15 @@ class PythonRepository:
         return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(others))
 
     def _use(
-        self, module: _Module, node: ast.Name | ast.Attribute, known: Mapping[str, _Import]
+        self, module: _Module, node: ast.Name | ast.Attribute, known: Mapping[str, _Import], longest: int
     ) -> Use | None:
-        """The use of an imported name, or of a name of an imported module (which begins behind the point)."""
+        """The use of an imported name, or of a name of an imported module (which begins behind the point).
+
+        Args:
+            longest: names with points between them that an import binds, at most.
+        """
         base = node if isinstance(node, ast.Name) else node.value
-        names = _dotted(base)
+        names = _dotted(base, longest)
         found = None if names is None else known.get(names)
         if found is None or (node.lineno, node.col_offset) <= found.end:
             return None
@@ -176,10 +182,11 @@ class PythonRepository:
         elif not parts:
             return None
         else:
-            roots = [*self._roots, str(folder)]
+            roots = [*self._roots, *[str(folder)] * (str(folder / _INIT) not in self._files)]
         for root in roots:
             base = PurePosixPath(root, *parts)
-            for path in (f"{base}.py", str(base / _INIT)):
+            # A package comes before a module of its name; and `from . import name` is of a package only.
+            for path in (str(base / _INIT), *[f"{base}.py"] * bool(parts)):
                 if path in self._files and path != importer:
                     return path
         return None
@@ -271,10 +278,10 @@ def _loaded(tree: ast.Module) -> Iterator[ast.Name | ast.Attribute]:
             yield node
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """``a.b`` of an expression that is nothing but names."""
+def _dotted(node: ast.expr, longest: int) -> str | None:
+    """``a.b`` of an expression that is nothing but names, ``longest`` at most."""
     names: list[str] = []
-    while isinstance(node, ast.Attribute):
+    while isinstance(node, ast.Attribute) and len(names) < longest:
         names.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None

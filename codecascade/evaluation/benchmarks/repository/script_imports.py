@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from posixpath import dirname, join, normpath
 
+from codecascade.evaluation.benchmarks.repository.script_names import NAME as _NAME
+from codecascade.evaluation.benchmarks.repository.script_names import ScriptNames
 from codecascade.evaluation.benchmarks.repository.uses import (
     LONGEST_PART,
     Definition,
@@ -21,7 +23,7 @@ from codecascade.evaluation.benchmarks.repository.uses import (
     first_lines,
 )
 
-_NAME = r"[A-Za-z_$][\w$]*"
+_MEMBER = re.compile(rf"\.(?P<name>{_NAME})")
 _SKIPPED = re.compile(
     r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|`(?:\\.|[^`\\])*`?", re.DOTALL
 )
@@ -69,6 +71,7 @@ class _Script:
         self.path, self.text = path, text
         # Every character keeps its place, and every line break.
         self.code = _SKIPPED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+        self.names = ScriptNames(self.code)
 
     @cached_property
     def definitions(self) -> dict[str, int]:
@@ -144,27 +147,21 @@ class ScriptRepository:
                 found = self._defined(source, each.name)
                 if found is not None:
                     imported.setdefault((found.path, found.name), found)
-                    use = None if _rebound(script, each) else self._first(script, each, "", found)
+                    use = _first(script, each, found)
                     if use is not None:
                         uses.setdefault((found.path, found.name), use)
                 continue
-            for match in re.finditer(rf"(?<![\w$.]){re.escape(each.bound)}\.(?P<name>{_NAME})", script.code):
-                found = self._defined(source, match["name"])
-                if found is not None and (found.path, found.name) not in uses and match.start() >= each.end:
+            if _is_bound_again(script, each):
+                continue
+            for place in script.names.places(each.bound, each.end):
+                match = _MEMBER.match(script.code, place + len(each.bound))
+                found = None if match is None else self._defined(source, match["name"])
+                if match is not None and found is not None and (found.path, found.name) not in uses:
                     imported.setdefault((found.path, found.name), found)
                     use = _use(script, match.start("name"), match["name"], found)
                     if use is not None:
                         uses[found.path, found.name] = use
         return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(imported.values()))
-
-    def _first(self, script: _Script, each: _Import, before: str, found: Definition) -> Use | None:
-        pattern = re.compile(rf"(?<![\w$.]){before}{re.escape(each.bound)}(?![\w$]|[ \t]*:(?!:))")
-        for match in pattern.finditer(script.code, each.end):
-            line_start = script.code.rfind("\n", 0, match.start()) + 1
-            if script.code[line_start : match.start()].lstrip().startswith(("import ", "export {")):
-                continue
-            return _use(script, match.start(), each.bound, found)
-        return None
 
     def _file_of(self, importer: str, source: str) -> str | None:
         base = normpath(join(dirname(importer), source))
@@ -210,10 +207,21 @@ def _use(script: _Script, start: int, name: str, found: Definition) -> Use | Non
     return None if has_comment else Use(start, start + len(code), name, found)
 
 
-def _rebound(script: _Script, each: _Import) -> bool:
-    """Whether the name is declared a second time, so that it may mean something else in a place."""
-    declared = rf"\b(?:const|let|var|function|class)[ \t]+{re.escape(each.bound)}(?![\w$])"
-    return sum(match.start() >= each.end for match in re.finditer(declared, script.code)) > 0
+def _first(script: _Script, each: _Import, found: Definition) -> Use | None:
+    """The first use of an imported name; None if the name may mean something else in a place."""
+    if _is_bound_again(script, each):
+        return None
+    names = script.names
+    for place in names.places(each.bound, each.end):
+        if not names.is_listed(place) and not names.is_key(place, each.bound):
+            return _use(script, place, each.bound, found)
+    return None
+
+
+def _is_bound_again(script: _Script, each: _Import) -> bool:
+    return any(
+        script.names.is_bound(place, each.bound) for place in script.names.places(each.bound, each.end)
+    )
 
 
 def _imported(what: str, *, required: bool) -> Iterator[tuple[str, str]]:

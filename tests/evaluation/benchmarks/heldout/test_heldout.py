@@ -18,6 +18,8 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.notation import is_plain
+from codecascade.evaluation.running.inputs import Inputs, made_with
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.generation.backend import TextRequest
 from codecascade.generation.local_backend import encode_request
@@ -133,6 +135,23 @@ def test_answers_are_judged_with_editor_stops_and_without(
     result, rows = ask("\n\n\nclass Another:\n    pass\n")
     assert result.metrics["exact_match"].value == 1.0 and result.metrics["exact_match_unstopped"].value == 0.0
     assert all(row["text"].startswith(row["completion"]) for row in rows)
+
+
+def test_no_more_gaps_are_drawn_than_the_limit_says(corpus: Any) -> None:
+    """``--limit`` takes back the benchmark's own number, and a large corpus has a million gaps."""
+    limited = EvaluateSettings(limit=5, infilling_heldout={"problems": None})
+    assert len({task.task_id for task in tasks(EvaluationContext(limited, corpus=corpus))}) == 5
+    fewer = EvaluateSettings(limit=5, infilling_heldout={"problems": 3})
+    assert len({task.task_id for task in tasks(EvaluationContext(fewer, corpus=corpus))}) == 3
+
+
+def test_answers_that_were_cut_tell_nothing_of_who_ended_them(
+    corpus: Any, tokenizer: Any, oracle: Any, measure: Any
+) -> None:
+    model = oracle(tokenizer, lambda prompt: "x")
+    result, _ = measure(NAME, model, settings(unstopped=False), corpus=corpus)
+    assert "exact_match" in result.metrics
+    assert not {"ended", "exact_match_unstopped"} & result.metrics.keys()
 
 
 def test_the_loss_of_the_true_middles_is_measured_once(
@@ -270,6 +289,10 @@ def test_other_files_of_the_repository_come_first(
         shown = [each for each in reference.ids[: reference.first] if each not in tokenizer.special_ids]
         asked = [each for each in prompt if each not in tokenizer.special_ids]
         assert shown[: len(asked) - 2] == asked[:-2] and len(asked) > 300
+    for name, wanted in ((NAME, chosen), (NAME, settings()), ("repository_completion", settings())):
+        benchmark = BENCHMARKS[name]
+        header = made_with(benchmark, Inputs(corpus=repositories), used_settings(benchmark, wanted))
+        assert ("trained files" in header) == (wanted is chosen or name != NAME)
     result, _ = measure(NAME, scoring(tokenizer, lambda prompt: ""), chosen, corpus=repositories)
     assert result.metrics["middle_nats_per_byte"].n > 0 and "other files of the repository" in " ".join(
         result.notes

@@ -106,3 +106,14 @@ def test_of_a_line_that_does_not_fit_the_near_end_is_shown() -> None:
     prefix, suffix = FileWindows(text, len).around(500, 501, 100, 0.75)
     assert prefix == "a" * 75 and suffix == "b" * 25
     assert FileWindows("", len).around(0, 0, 10, 0.5) == ("", "")
+
+
+@pytest.mark.parametrize("room", [1, 24, 700, 2000])
+def test_letters_of_several_tokens_keep_the_budget(room: int) -> None:
+    text = f"y = 1\nx = '{'漢' * 3000}' + z\n"
+    windows = FileWindows(text, lambda part: len(part.encode()))
+    for start, end in ((2, 20), (2900, 3010)):
+        prefix, suffix = windows.around(start, end, room, 0.75)
+        assert text[:start].endswith(prefix) and text[end:].startswith(suffix)
+        shown = len((prefix + suffix).encode())
+        assert shown <= room and (room == 1 or shown >= room - 6)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
+
+import pytest
 
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus
@@ -58,6 +61,15 @@ def test_a_small_corpus_is_told_what_it_can_show(tmp_path: Path) -> None:
     assert said is not None and "of which 2 files" in said and "36 lines of code) are held out" in said
     assert "36 gaps" in said and "25% is known to ±14 points" in said and "a gain of about 21 points" in said
     assert "heldout_share=0.2" in said
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [(0.2, "; heldout_share=0.4 holds out more"), (0.4, "; add more files"), (0.0, r"\(heldout_share=0\)")],
+)
+def test_nobody_is_told_to_hold_out_what_is_held_out(share: float, wanted: str, tmp_path: Path) -> None:
+    said = small_corpus_warning(corpus(tmp_path, {f"part{n}.py": module(n) for n in range(10)}, share))
+    assert said is not None and re.search(wanted, said)
 
 
 def test_of_a_single_file_nothing_can_be_measured(tmp_path: Path) -> None:

@@ -47,7 +47,10 @@ def made(folder: Path | None, *, formats: tuple[str, ...] = ("psm", "spm"), **ow
 
 def test_each_line_is_asked_in_each_layout_with_each_context(shop: Path) -> None:
     asked = made(shop)
-    assert {task.task_id for task in asked} == {"repo/shop/till.py:5:price_of", "repo/shop/order.py:5:Stock"}
+    assert {task.task_id for task in asked} == {
+        "repo/shop/till.py:5:16:price_of",
+        "repo/shop/order.py:5:13:Stock",
+    }
     assert len(asked) == len({(task.task_id, task.fields["format"]) for task in asked}) == 2 * 2 * 4
     by_form = {task.fields["format"]: task for task in asked if "till" in task.task_id}
     infilled, continued = by_form["psm_imported"].prompt, by_form["left_to_right_imported"].prompt
@@ -81,10 +84,42 @@ def test_the_files_part_is_the_same_in_every_context_and_fits(shop: Path) -> Non
         assert prefix.endswith(("sum(", "stock = ")) and not prefix.startswith("alue")
 
 
+def test_no_more_lines_are_drawn_than_the_limit_says(shop: Path) -> None:
+    limited = EvaluateSettings(limit=1, **{NAME: {"problems": None}})
+    asked = tasks(EvaluationContext(limited, EvaluatedModel(), data=shop))
+    assert len({task.task_id for task in asked}) == 1
+
+
 def test_settings_choose(shop: Path) -> None:
     one = made(shop, contexts=["none"], problems=1, left_to_right=False)
     assert [task.fields["format"] for task in one] == ["psm_none"]
-    assert made(shop, min_characters=30)[0].task_id == "repo/shop/till.py:5:price_of"
+    assert made(shop, min_characters=30)[0].task_id == "repo/shop/till.py:5:16:price_of"
+
+
+@pytest.mark.parametrize(
+    ("ending", "first", "second"),
+    [
+        ("py", "def run(x):\n    return 1\n", "import a\nimport b\n\nfound = a.run(b.run(12345))\n"),
+        (
+            "ts",
+            "export function run(x) {\n  return 1\n}\n",
+            "import * as a from './a'\nimport * as b from './b'\n\nconst found = a.run(b.run(12345))\n",
+        ),
+    ],
+)
+def test_names_of_two_files_that_are_spelt_alike_in_one_line_are_two_problems(
+    ending: str, first: str, second: str, tmp_path: Path
+) -> None:
+    for name, text in (("a", first), ("b", first), ("c", second)):
+        (tmp_path / f"{name}.{ending}").write_text(text)
+    asked = made(tmp_path, contexts=["none"], left_to_right=False)
+    assert {task.expected.strip() for task in asked} == {"run(b.run(12345))", "run(12345))"}
+    assert len({task.task_id for task in asked}) == 2
+    rows = [
+        {"task_id": task.task_id, "format": "psm_none", "layout": "psm", "files": "none"} for task in asked
+    ]
+    said = notes(rows, EvaluationContext(EvaluateSettings()))
+    assert any("2 lines of 1 file;" in each for each in said)
 
 
 @dataclass
@@ -113,7 +148,7 @@ def test_held_out_files_use_what_was_trained_on() -> None:
     corpus: Any = HeldoutFiles(("shop/till.py",))
     context = EvaluationContext(EvaluateSettings(), EvaluatedModel(), corpus=corpus)
     asked = tasks(context)
-    assert {task.task_id for task in asked} == {"repo/shop/till.py:5:price_of"}
+    assert {task.task_id for task in asked} == {"repo/shop/till.py:5:16:price_of"}
     # No other file is asked, so there is no control.
     assert {task.fields["files"] for task in asked} == {"imported", "none", "similar"}
 
@@ -153,7 +188,7 @@ def test_figures_and_paired_gains() -> None:
     def row(number: int, files: str, right: bool, layout: str = "psm") -> dict[str, Any]:
         verdict = judge("made(1)", "python", "made(1)" if right else "")
         return {
-            "task_id": f"r/a.py:{number}:made",
+            "task_id": f"r/a.py:{number}:1:made",
             "format": f"{layout}_{files}",
             "layout": layout,
             "files": files,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
+from codecascade.evaluation.benchmarks.repository import python_imports
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
 from codecascade.evaluation.benchmarks.repository.uses import LONGEST_PART
 
@@ -100,9 +103,49 @@ def test_a_script_imports_from_its_own_folder() -> None:
     assert found(text, "tests/test_it.py") == [("made()", "made", "tests/helpers.py")]
 
 
+@pytest.mark.parametrize(
+    ("files", "text", "path", "wanted"),
+    [
+        # In a package the module of the standard library is meant.
+        ({"p/__init__.py": "", "p/types.py": "def f(): ...\n"}, "from types import f\nf()\n", "p/m.py", None),
+        ({"p/types.py": "def f(): ...\n"}, "from types import f\nf()\n", "p/m.py", "p/types.py"),
+        # A package comes before a module of its name.
+        (
+            {"p/__init__.py": "def f(): ...\n", "p.py": "def f(): ...\n"},
+            "from p import f\nf()\n",
+            "m.py",
+            "p/__init__.py",
+        ),
+        # The folder's name is no module here.
+        ({"p.py": "def f(): ...\n"}, "from . import f\nf()\n", "p/m.py", None),
+    ],
+)
+def test_names_are_taken_from_the_file_that_python_would_import(
+    files: dict[str, str], text: str, path: str, wanted: str | None
+) -> None:
+    uses = PythonRepository({**files, path: text}).uses(path).uses
+    assert [use.definition.path for use in uses] == ([] if wanted is None else [wanted])
+
+
 def test_packages_that_pass_a_name_around_in_a_circle_end() -> None:
     files = {"a.py": "from b import x\n", "b.py": "from a import x\n"}
     assert found("from a import x\nx()\n", "c.py", **files) == []
+
+
+def test_chains_of_attributes_are_looked_at_as_far_as_imports_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of a chain's thousand attributes is a chain of its own: all of them together are half a million names."""
+    looked_at = 0
+
+    def counted(node: ast.expr, longest: int) -> str | None:
+        nonlocal looked_at
+        looked_at += longest
+        return dotted(node, longest)
+
+    dotted = python_imports._dotted
+    monkeypatch.setattr(python_imports, "_dotted", counted)
+    text = "import shop.core as c\nx = y" + ".z" * 1000 + "\nc.build(3)\n"
+    assert [name for _, name, _ in found(text)] == ["build"]
+    assert 1000 <= looked_at < 2000
 
 
 def test_line_ends_of_other_systems() -> None:

@@ -41,6 +41,23 @@ def found(text: str) -> list[tuple[str, str, str]]:
         ("import { LIMIT } from './shop';\nf(LIMIT);\n", [("LIMIT);", "LIMIT", PRICE)]),
         ("import Till from './till';\nnew Till().open();\n", [("Till().open();", "default", "src/till.js")]),
         ("import * as price from './price';\nprice.priceOf(1);\n", [("priceOf(1);", "priceOf", PRICE)]),
+        # The brackets around a use are no parameters.
+        (
+            "import { priceOf } from './price';\nif (all(x => priceOf(x))) {\n}\n",
+            [("priceOf(x))) {", "priceOf", PRICE)],
+        ),
+        (
+            "import { priceOf } from './price';\nexport {\n  priceOf,\n};\nc ? f(priceOf(1)) : { a: 1 };\n",
+            [("priceOf(1)) : { a: 1 };", "priceOf", PRICE)],
+        ),
+        (
+            "import { priceOf } from './price';\nclass A extends mixed(priceOf) {\n}\n",
+            [("priceOf) {", "priceOf", PRICE)],
+        ),
+        (
+            "import { priceOf } from './price';\nf(...priceOf(1), { priceOf });\n",
+            [("priceOf(1), { priceOf });", "priceOf", PRICE)],
+        ),
         ("const { made } = require('./old');\nmade();\n", [("made();", "made", "src/old.js")]),
         ("const old = require('./old');\nold.made();\n", [("made();", "made", "src/old.js")]),
     ],
@@ -62,6 +79,16 @@ def test_the_first_use_of_what_another_file_defines(text: str, wanted: list[tupl
         "import { priceOf } from './price';\nx = { priceOf: 1, y: x.priceOf };\n",
         "import { a } from './main';\na();\n",
         "import { priceOf } from './price' `",
+        # Parameters, patterns, methods and lists of that name.
+        "import { priceOf } from './price';\nfunction f(priceOf: number): number {\n  return priceOf + 12345;\n}\n",
+        "import { priceOf } from './price';\nconst f = priceOf => priceOf + 12345;\n",
+        "import { priceOf } from './price';\nconst f = ({ priceOf }) => priceOf + 12345;\n",
+        "import { priceOf } from './price';\nconst { priceOf } = other.prices();\npriceOf(12345);\n",
+        "import { priceOf } from './price';\ntry {} catch (priceOf) {\n  log(priceOf);\n}\n",
+        "import { priceOf } from './price';\nclass A {\n  priceOf(item) { return 1; }\n}\n",
+        "import { priceOf } from './price';\ninterface A {\n  priceOf?: number;\n}\n",
+        "import { priceOf } from './price';\nexport {\n  priceOf,\n  other,\n};\n",
+        "import * as price from './price';\nfunction f(price) {\n  return price.priceOf(1);\n}\n",
     ],
 )
 def test_nothing_is_found_where_no_other_file_is_used(text: str) -> None:
@@ -89,6 +116,8 @@ def test_definitions_are_shown_up_to_their_end() -> None:
         "`" * 9001,
         "import a" + " " * 90_000,
         "const {a\n" * 2000,
+        "import { LIMIT as l } from './nowhere'\n" + "({[l " * 20_000,
+        "".join(f"import {{ missing as m{n} }} from './price'\n" for n in range(500)) + "m1\n" * 20_000,
     ],
 )
 def test_hostile_files_end_soon(text: str) -> None:
