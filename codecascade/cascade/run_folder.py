@@ -23,6 +23,7 @@ from codecascade.instruct.dialogues.settings import MADE
 from codecascade.instruct.self_instruct.pipeline import SUMMARY
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.reports.cascade.report import COMPARISONS
 from codecascade.reports.self_instruct.report import DATASHEET
 from codecascade.training.loop import TrainingResult
 
@@ -87,6 +88,7 @@ class RunFolder:
 
     @property
     def reports(self) -> tuple[Path, ...]:
+        """The files that every run ends with; one that compares models has :data:`COMPARISONS` too."""
         return tuple(self.path / name for name in ("results.json", "report.md", "report.html"))
 
     def _check_paths(self, recipe: Recipe) -> None:
@@ -98,7 +100,7 @@ class RunFolder:
         folders = [self.corpus]
         for name in recipe.roots:
             folders += [self.base(name), self.evaluation(name)]
-        files = [self.path / "recipe.toml", self.inputs, *self.reports]
+        files = [self.path / "recipe.toml", self.inputs, *self.reports, self.path / COMPARISONS]
         for stage in recipe.stage:
             made = [self.made_dialogues(stage.name, kind) for kind in MADE]
             folders += [
@@ -146,7 +148,7 @@ class RunFolder:
         A report that answers other questions is removed, so that the run is not done before it is written again.
         """
         if not self._asks_the_same(recipe):
-            for report in self.reports:
+            for report in (*self.reports, self.path / COMPARISONS):
                 report.unlink(missing_ok=True)
         write_recipe(recipe, self.path / "recipe.toml")
 
@@ -188,7 +190,8 @@ class RunFolder:
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
         """Whether the bases and the models of these stages are measured, and the run's reports are written."""
         measured = not self.unmeasured(recipe, stages)
-        return measured and self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
+        files = (*self.reports, self.path / COMPARISONS) if recipe.compare else self.reports
+        return measured and self._asks_the_same(recipe) and all(path.exists() for path in files)
 
     def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
         """Those of the bases and the models of these stages that are still to be measured."""

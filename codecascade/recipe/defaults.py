@@ -96,6 +96,18 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     return data
 
 
+def _first_with_its_data(name: Any, before: Sequence[Any]) -> Any:
+    """The stage whose own name its data are drawn by, of a stage that may have those of an earlier one itself."""
+    return next(
+        (
+            other.get("same_data_as", name)
+            for other in before
+            if isinstance(other, dict) and other.get("name") == name
+        ),
+        name,
+    )
+
+
 def _base(base: Any, recipe: RecipeData) -> Any:
     full = with_base_defaults(base, recipe)
     if isinstance(full, dict):
@@ -115,6 +127,8 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
+    if "same_data_as" in full:
+        full["same_data_as"] = _first_with_its_data(full["same_data_as"], before)
     full["evaluate"] = _merged(
         _without_other_judges(defaults["evaluate"], full["evaluate"]), full["evaluate"]
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import jinja2
 
 from codecascade.ground.format import counted, show_count, show_seconds
+
+_TICKS = re.compile(r"`{3,}")
 
 
 @cache
@@ -27,6 +30,7 @@ def _environment() -> jinja2.Environment:
         duration=show_seconds,
         counted=counted,
         cell=cell,
+        fence=fence_for,
         published=published,
     )
     return environment
@@ -50,3 +54,9 @@ def published(value: float) -> str:
     """A published percentage with as many decimals as it has, one to three."""
     decimals = next((few for few in (1, 2) if round(value, few) == value), 3)
     return f"{value:.{decimals}f}"
+
+
+def fence_for(texts: Iterable[str]) -> str:
+    """A fence of a Markdown block that none of the texts holds."""
+    longest = max((len(match[0]) for text in texts for match in _TICKS.finditer(text)), default=2)
+    return "`" * (longest + 1)

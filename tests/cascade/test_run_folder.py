@@ -28,7 +28,7 @@ FOLDERS = [
     "tensorboard",
     "tensorboard/code",
 ]
-FILES = ["inputs.json", "results.json", "report.md", "report.html", "logs/code.jsonl"]
+FILES = ["inputs.json", "results.json", "report.md", "report.html", "comparisons.json", "logs/code.jsonl"]
 
 
 @pytest.fixture
@@ -76,6 +76,29 @@ def test_a_recipe_that_is_a_folder(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "run" / "recipe.toml").mkdir(parents=True)
     with pytest.raises(UserError, match=r"recipe\.toml: is a folder"):
         RunFolder(tmp_path / "run").adopt(recipe)
+
+
+def test_a_run_that_compares_ends_with_its_comparisons(data: dict[str, Any], tmp_path: Path) -> None:
+    block = {
+        "name": "q",
+        "question": "?",
+        "groups": {"one": "base", "other": "code"},
+        "figures": ["validation"],
+    }
+    plain, asking = make_recipe(data), make_recipe({**data, "compare": [block]})
+    run = RunFolder(tmp_path / "run")
+    run.write(asking)
+    for name, settings in asking.measured.items():
+        run.note_measured(name, settings.model_dump(mode="json"))
+    for path in run.reports:
+        path.write_text("")
+    assert not run.is_reported(asking, asking.stage)
+    (run.path / "comparisons.json").write_text("[]")
+    assert run.is_reported(asking, asking.stage)
+    # another recipe's answers are removed with its report
+    run.write(plain)
+    assert not (run.path / "comparisons.json").exists()
+    assert not run.is_reported(plain, plain.stage)
 
 
 def with_precisions(data: dict[str, Any], *precisions: str) -> Recipe:

@@ -65,6 +65,15 @@ def test_a_stage_copies_what_another_one_says(data: dict[str, Any]) -> None:
     assert make_recipe(to_data(recipe)) == recipe
 
 
+def test_the_data_of_a_stage_that_has_those_of_another_are_the_others(data: dict[str, Any]) -> None:
+    """Data are drawn by the name of the stage whose data they are, so that a chain ends at its first stage."""
+    data["stage"].append({"name": "again", "like": "plain", "same_data_as": "filled"})
+    data["stage"].append({"name": "once-more", "like": "again", "same_data_as": "again"})
+    recipe = make_recipe(data)
+    assert [recipe[name].same_data_as for name in ("filled", "again", "once-more")] == ["plain"] * 3
+    assert make_recipe(to_data(recipe)) == recipe
+
+
 def test_a_change_of_the_first_stage_reaches_its_copies(data: dict[str, Any], tmp_path: Path) -> None:
     recipe = read_recipe("studies/infilling-cost", ["stage.plain-0.tokens=32768", "base=tiny"])
     assert {stage.tokens for stage in recipe.stage} == {32_768}

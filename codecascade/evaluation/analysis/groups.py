@@ -7,7 +7,8 @@ over the seeds, which needs three of them, says whether other models, trained in
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.scores import ProblemKey, Scores
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 
 LEAST_SEEDS = 3
+_ROUNDING = 1e-12
 _T_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """The 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom; beyond, 10's is a little too wide."""
 
@@ -35,7 +38,8 @@ class GroupDifference:
         difference: ``second - first`` over the problems, of scores that are averaged over the members.
         p_value: of a test over the problems.
         by_seed: the difference of each pair of members.
-        over_seeds: their mean with Student's interval; None for fewer than three pairs.
+        over_seeds: their mean with Student's interval; None for fewer than three pairs, or where all differences are
+            the same, as they may be over few problems: then they say nothing about the spread of other seeds.
     """
 
     first: float
@@ -51,15 +55,14 @@ class GroupDifference:
     def verdict(self) -> str:
         """``better`` or ``worse`` where the difference is beyond chance, else an empty string.
 
-        With three seeds or more the interval over the seeds must not include 0, else the test over the problems
-        decides.
+        The test over the problems must find it: a few problems may differ alike with every seed. Where there is an
+        interval over the seeds, it must not include 0 either.
         """
-        if self.over_seeds is not None:
-            decided = self.over_seeds.low > 0 or self.over_seeds.high < 0
-            value = self.over_seeds.value
-        else:
-            decided, value = self.p_value < SIGNIFICANT, self.difference.value
-        if not decided or value == 0:
+        value, seeds = self.difference.value, self.over_seeds
+        decided = self.p_value < SIGNIFICANT and value != 0
+        if seeds is not None:
+            decided = decided and (seeds.low > 0 if value > 0 else seeds.high < 0)
+        if not decided:
             return ""
         return "better" if (value > 0) == self.higher_is_better else "worse"
 
@@ -98,9 +101,16 @@ class Figures:
             for one, two in zip(first, second, strict=True)
         ]
         shared = set.intersection(*({*one.keys} for one, _ in pairs))
+        if not shared:
+            raise UserError(
+                f"the models of {benchmark} have no problem in common; measure all by the same seed"
+            )
         keys = tuple(key for key in pairs[0][0].keys if key in shared)
         ordered = [(in_order(one, keys), in_order(two, keys)) for one, two in pairs]
         reference = ordered[0][0]
+        # the scores of all pairs are averaged, so they must be of the same weights
+        if any(mismatch(reference, one) for one, _ in ordered[1:]):
+            raise UserError(_of_other_tokenizers(metric, first))
         difference, p_value, test = paired(
             np.mean([one.values for one, _ in ordered], axis=0),
             np.mean([two.values for _, two in ordered], axis=0),
@@ -144,10 +154,7 @@ class Figures:
                 f"problems, {both:,} of them in both"
             )
         if mismatch(before, after):
-            raise UserError(
-                f"{metric} of {first} and {second} is per token of different tokenizers, which can't be compared; "
-                "compare bits_per_byte"
-            )
+            raise UserError(_of_other_tokenizers(metric, (first, second)))
         return before, after
 
     def _read(self, benchmark: str, model: str) -> tuple[MeasuredBenchmark, dict[str, Scores]]:
@@ -156,10 +163,12 @@ class Figures:
             folder = self._evaluations / model
             if not (folder / "results.json").exists():
                 raise UserError(f"{model} is not measured yet")
-            measured = read_evaluation(folder).benchmarks.get(benchmark)
+            with _naming(model):
+                measured = read_evaluation(folder).benchmarks.get(benchmark)
             if measured is None:
                 raise UserError(f"{model} is not measured by {benchmark} yet")
-            self._scores[key] = measured, scores_of(measured)
+            with _naming(model):
+                self._scores[key] = measured, scores_of(measured)
         return self._scores[key]
 
     def _refuse_other_settings(
@@ -178,13 +187,34 @@ class Figures:
 
 
 def over_seeds(differences: Sequence[float]) -> Metric | None:
-    """The mean of the differences of each seed with Student's 95 % interval; None for fewer than three."""
+    """The mean of the differences of each seed with Student's 95 % interval.
+
+    None for fewer than three differences, and where all are the same.
+    """
     n = len(differences)
-    if n < LEAST_SEEDS:
+    # rates over few problems may differ by the same number of problems with every seed
+    if n < LEAST_SEEDS or np.ptp(differences) <= _ROUNDING:
         return None
     mean = float(np.mean(differences))
     half = _T_97_5[min(n - 1, len(_T_97_5)) - 1] * float(np.std(differences, ddof=1)) / math.sqrt(n)
     return Metric(mean, mean - half, mean + half, n)
+
+
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Errors of a file name the model and the file's name, for reports are read on other machines."""
+    try:
+        yield
+    except UserError as error:
+        what = ": ".join(filter(None, (Path(error.file or "").name, error.key, error.message)))
+        raise UserError(f"the evaluation of {model} can't be read ({what})") from None
+
+
+def _of_other_tokenizers(metric: str, models: Sequence[str]) -> str:
+    return (
+        f"{metric} of {listed(models)} is per token of different tokenizers, which can't be compared; "
+        "compare bits_per_byte"
+    )
 
 
 def _by_task(scores: Scores) -> Scores:

@@ -24,16 +24,17 @@ def scores_of(measured: MeasuredBenchmark) -> dict[str, Scores]:
         return {}
     try:
         found = benchmark.scores(rows)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        # A field is missing or of another type: rows of another tool, or of an older version.
+        return {name: scores for name, scores in found.items() if _agrees(scores, measured, name)}
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+        # A field is missing, of another type or beyond all numbers: rows of another tool, or of an older version.
         return {}
-    return {name: scores for name, scores in found.items() if _agrees(scores, measured, name)}
 
 
 def _agrees(scores: Scores, measured: MeasuredBenchmark, name: str) -> bool:
     stored = measured.metrics.get(name)
     return (
         stored is not None
+        and scores.values.shape == (len(scores.keys),)
         and len(scores.keys) > 0
         and math.isclose(scores.figure, stored.value, rel_tol=1e-6, abs_tol=1e-9)
     )

@@ -51,6 +51,9 @@ def write_report(report: RunReport, folder: Path) -> None:
     }
     if comparisons:
         write_json(folder / COMPARISONS, plain(comparisons))
+    else:
+        # an earlier call may have asked something
+        (folder / COMPARISONS).unlink(missing_ok=True)
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -89,7 +92,9 @@ def summary(report: RunReport, folder: Path) -> list[RenderableType]:
     if found := headlines(columns, own.models, gains):
         lines = Text(f"\n{found[0].between}, by paired tests:\n", style="bold")
         for each in found:
-            lines.append(f"  {each.line}\n", style=f"{_COLOURS[each.verdict]} not bold")
+            # another stage may be the last that a benchmark measured
+            other = "" if each.between == found[0].between else f" ({each.between})"
+            lines.append(f"  {each.line}{other}\n", style=f"{_COLOURS[each.verdict]} not bold")
         shown.append(lines)
     if (advised := advice(own, columns, gains)) is not None:
         answer = f"Should I use it? {advised.answer}{advised.mark} "
@@ -147,7 +152,6 @@ def change(first: ModelReport, second: ModelReport, column: ReportColumn, gains:
 
 def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
     models = report.models
-    base = models[0]
     hues = {model.name: plots.hue(index) for index, model in enumerate(models)}
     columns = table_columns(models)
     # a study's models are not made to be used: its answers are the comparisons
@@ -157,7 +161,10 @@ def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [(column, [_cell(column, base, model, gains) for model in models]) for column in columns],
+        "rows": [
+            (column, [_cell(column, report.base_of(model), model, gains) for model in models])
+            for column in columns
+        ],
         "tree": tree(models, hues),
         "headlines": [] if report.questions else headlines(columns, own.models, gains),
         "advice": advised,

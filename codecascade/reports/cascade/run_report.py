@@ -111,3 +111,10 @@ class RunReport:
             if model.parent in names:
                 names.add(model.name)
         return replace(self, models=tuple(model for model in self.models if model.name in names))
+
+    def base_of(self, model: ModelReport) -> ModelReport:
+        """The model that came in of which ``model`` was made; of such a model itself."""
+        by_name = {each.name: each for each in self.models}
+        while model.parent in by_name:
+            model = by_name[model.parent]
+        return model

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from codecascade.ground.errors import printable
 from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.ground.seeds import draw
 from codecascade.instruct.self_instruct.pipeline import QUESTIONS, TRIPLETS
+from codecascade.reports.rendering import fence_for
 
 KEPT, FALLEN, LEFT = 6, 3, 4
 """Examples of what was kept; of each reason why triplets fell out; of each reason why questions left before."""
 LONGEST = 3_000
 """Characters of a text that are shown."""
-_TICKS = re.compile(r"`{3,}")
 
 
 def triplet_examples(folder: Path) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
@@ -65,12 +64,6 @@ def shown(text: str) -> str:
     """A text that a model wrote, without characters that would change the page, and not longer than a page."""
     text = printable(text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
-
-
-def fence_for(texts: Iterable[str]) -> str:
-    """A fence of a Markdown block that none of the texts holds."""
-    longest = max((len(match[0]) for text in texts for match in _TICKS.finditer(text)), default=2)
-    return "`" * (longest + 1)
 
 
 def _offer(rows: list[tuple[int, str, dict[str, Any]]], row: dict[str, Any], most: int) -> None:

@@ -13,9 +13,10 @@ from evaluations import sample, write_evaluation
 
 from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
-from codecascade.evaluation.metrics import wilson
+from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.ground.errors import UserError
 from codecascade.reports.evaluation.report import write_evaluation_report
@@ -137,3 +138,14 @@ def test_tasks_that_are_no_texts_are_named(folder: Path, name: str) -> None:
         with pytest.raises(UserError) as caught:
             list(read_evaluation(folder).benchmarks["humaneval"].asked())
         assert str(caught.value).startswith(f"{file}:1: {name}: must be a")
+
+
+@pytest.mark.parametrize("nats", [10**400, 1e308, "1", None, []], ids=lambda value: repr(value)[:5])
+@pytest.mark.parametrize("name", ["validation", "perplexity"])
+def test_rows_beyond_all_numbers_have_no_scores(tmp_path: Path, name: str, nats: object) -> None:
+    loss = {"1024": nats} if name == "perplexity" else nats
+    row = {"nats": loss, "tokens": 1, "bytes": 1, "scored_bytes": 1}
+    rows = [{**row, "task_id": f"f{number}"} for number in range(3)]
+    figure = {BENCHMARKS[name].metric: Metric(1.0, 0.9, 1.1, 3)}
+    write_evaluation(tmp_path, {name: rows}, metrics={name: figure})
+    assert scores_of(read_evaluation(tmp_path).benchmarks[name]) == {}

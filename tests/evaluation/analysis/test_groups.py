@@ -9,6 +9,8 @@ import pytest
 from evaluations import sample, write_evaluation
 
 from codecascade.evaluation.analysis.groups import Figures, over_seeds
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.scores import metrics_of
 from codecascade.ground.errors import UserError
 
 TASKS = [f"HumanEval/{number}" for number in range(20)]
@@ -48,6 +50,24 @@ def test_seeds_that_disagree_decide_nothing_although_the_problems_would(folder: 
     assert found.verdict == ""
 
 
+def test_differences_without_a_spread_say_nothing_about_other_seeds(folder: Path) -> None:
+    """One problem more with every seed is a difference of one problem."""
+    for seed, solved in enumerate((5, 6, 7)):
+        write(folder, f"c{seed}", solved)
+    found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
+    assert found.by_seed == pytest.approx((0.05, 0.05, 0.05))
+    assert found.over_seeds is None and found.direction == ""
+
+
+def test_seeds_that_agree_decide_nothing_where_the_problems_would_not(folder: Path) -> None:
+    """The seeds agree about these problems; other problems may say the opposite."""
+    for seed, solved in enumerate((6, 7, 7)):
+        write(folder, f"c{seed}", solved)
+    found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
+    assert found.over_seeds is not None and found.over_seeds.low == pytest.approx(0.083 - 0.072, abs=2e-3)
+    assert found.p_value > 0.05 and found.direction == ""
+
+
 def test_one_seed_is_tested_over_the_problems(folder: Path) -> None:
     found = Figures(folder).compare("humaneval", "pass@1", ["b0"], ["a0"])
     assert found.over_seeds is None
@@ -81,6 +101,44 @@ def test_what_can_not_be_compared_is_said(folder: Path) -> None:
         figures.compare("humaneval", "pass@1", ["a0"], ["few"])
 
 
+def losses(folder: Path, model: str, documents: range, tokens: int = 100) -> None:
+    rows = [{"task_id": f"d{n}", "nats": 50.0 + n, "tokens": tokens, "bytes": 300} for n in documents]
+    metrics = metrics_of(BENCHMARKS["validation"].scores(rows))
+    write_evaluation(folder / model, {"validation": rows}, model=model, metrics={"validation": metrics})
+
+
+def test_seeds_that_were_asked_other_problems_have_no_mean(tmp_path: Path) -> None:
+    for seed, documents in enumerate((range(5), range(5, 10))):
+        for group in "ab":
+            losses(tmp_path, f"{group}{seed}", documents)
+    with pytest.raises(UserError, match="have no problem in common"):
+        Figures(tmp_path).compare("validation", "loss", ["a0", "a1"], ["b0", "b1"])
+
+
+def test_seeds_with_other_tokenizers_have_no_mean_per_token(tmp_path: Path) -> None:
+    for seed, tokens in enumerate((100, 150)):
+        for group in "ab":
+            losses(tmp_path, f"{group}{seed}", range(5), tokens)
+    figures = Figures(tmp_path)
+    with pytest.raises(UserError, match="loss of a0, a1 is per token of different tokenizers"):
+        figures.compare("validation", "loss", ["a0", "a1"], ["b0", "b1"])
+    assert figures.compare("validation", "bits_per_byte", ["a0", "a1"], ["b0", "b1"]).difference.value == 0
+
+
+def test_a_damaged_evaluation_is_named(folder: Path) -> None:
+    (folder / "a0" / "samples" / "humaneval.jsonl").write_text("{")
+    (folder / "b0" / "results.json").write_text('{"models": []}')
+    figures = Figures(folder)
+    with pytest.raises(
+        UserError, match=r"the evaluation of a0 can't be read \(humaneval.jsonl:1: is not valid JSON"
+    ):
+        figures.compare("humaneval", "pass@1", ["a0"], ["a1"])
+    with pytest.raises(
+        UserError, match=r"the evaluation of b0 can't be read \(results.json: models: must be"
+    ):
+        figures.compare("humaneval", "pass@1", ["a1"], ["b0"])
+
+
 def test_two_layouts_of_the_same_problems_are_paired(tmp_path: Path) -> None:
     rows = [
         {**sample(task, number < solved), "format": layout}
@@ -89,9 +147,6 @@ def test_two_layouts_of_the_same_problems_are_paired(tmp_path: Path) -> None:
     ]
     for row in rows:
         row["exact_match"] = row["passed"]
-    from codecascade.evaluation.benchmarks.table import BENCHMARKS
-    from codecascade.evaluation.scores import metrics_of
-
     metrics = metrics_of(BENCHMARKS["infilling_single_line"].scores(rows))
     write_evaluation(
         tmp_path / "m",

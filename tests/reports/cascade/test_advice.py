@@ -221,6 +221,16 @@ def test_an_example_is_shown_in_its_own_language(tmp_path: Path) -> None:
     assert "```rust\n" in markdown and "```python\n" not in markdown
 
 
+def test_code_with_fences_stays_within_its_block(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(20)})})
+    stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(10, 40)})})
+    tasks = tmp_path / "evaluations" / "code" / "tasks" / "infilling_heldout.jsonl"
+    tasks.write_text(tasks.read_text().replace("return x", "return x\\n```\\n# no heading"))
+    write_report(RunReport("tiny", "small-base", (base, stage)), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert text.count("\n```\n# no heading") == 6 and text.count("\n````\n") == 12
+
+
 def test_a_report_does_not_need_the_examples(tmp_path: Path) -> None:
     base = model(tmp_path, "base", {"infilling_heldout": lines({"left_to_right": range(5)})})
     stage = model(tmp_path, "code", {"infilling_heldout": lines({"spm": range(30)})})

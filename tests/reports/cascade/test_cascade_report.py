@@ -8,7 +8,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from cascade_runs import lines, model
+from cascade_runs import lines, losses, model
 from evaluations import Page, write_evaluation
 from rich.console import Console
 
@@ -289,3 +289,37 @@ def test_fewer_is_better_where_the_benchmark_says_so() -> None:
     assert directions["malicious", "complied"] is directions["validation", "loss"] is False
     assert directions["truthfulqa", "true_and_informative"] is directions["humaneval", "pass@1"] is True
     assert not any("@" in metric for benchmark, metric in directions if benchmark in ("toxigen", "bold"))
+
+
+def test_a_model_is_marked_against_the_base_that_it_was_made_of(tmp_path: Path) -> None:
+    """Where models of other bases are in the run, the run's first base says nothing about them."""
+    right = {"base": 5, "other": 50, "a": 50, "b": 52}
+    models = [
+        replace(
+            model(tmp_path, name, {"infilling_heldout": lines({"psm": range(count)})}),
+            parent={"a": "base", "b": "other"}.get(name),
+        )
+        for name, count in right.items()
+    ]
+    report = RunReport("tiny", "x", tuple(models))
+    write_report(report, tmp_path)
+    (row,) = [
+        line
+        for line in (tmp_path / "report.md").read_text().splitlines()
+        if line.startswith("| Held-out gaps filled, %")
+    ]
+    marked = ["**" in cell for cell in row.split("|")[2:-1]]
+    assert marked == [False, False, True, False]
+
+
+def test_a_headline_of_another_stage_names_it(tmp_path: Path) -> None:
+    """The last stage is not measured by all benchmarks."""
+    measured = {"infilling_heldout": lines({"psm": range(9)}), "validation": losses(1.0)}
+    base, code = (model(tmp_path, name, measured) for name in ("base", "code"))
+    python = model(tmp_path, "python", {"validation": losses(0.9)})
+    text = printed(RunReport("tiny", "x", (base, code, python)), tmp_path)
+    assert "base → code, by paired tests:" in text
+    (line,) = [line for line in text.splitlines() if "Bits per byte: " in line]
+    assert line.endswith("better (base → python)")
+    (line,) = [line for line in text.splitlines() if "Held-out gaps filled: " in line]
+    assert line.endswith("no difference found")

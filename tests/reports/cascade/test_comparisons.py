@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from codecascade.model.rope import expected_attention
 from codecascade.model.rope_scaling import RopeScaling
 from codecascade.reports.cascade.comparison_plots import attention_by_distance, pictures
 from codecascade.reports.cascade.comparisons import agreement, compared, in_lines
+from codecascade.reports.cascade.report import COMPARISONS, write_report
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure, RunReport
 
 HOSTILE = "<script>x</script>"
@@ -48,6 +50,14 @@ def test_a_row_says_what_was_found_and_whether_it_agrees(
     assert (row["first"], row["here"], row["paper"], row["agrees"]) == ("15.0", here, "better", agrees)
     assert [cost["tokens"] for cost in shown["cost"]] == [0, 7]
     assert any(here in line for line in in_lines([shown]))
+
+
+def test_the_figures_of_questions_that_are_no_longer_asked_are_removed(tmp_path: Path) -> None:
+    report = RunReport("r", "tiny", (ModelReport("base", None, "base"),))
+    write_report(replace(report, questions=(question(),)), tmp_path)
+    assert (tmp_path / COMPARISONS).exists()
+    write_report(report, tmp_path)
+    assert not (tmp_path / COMPARISONS).exists()
 
 
 def test_a_model_that_is_not_measured_yet_is_said(tmp_path: Path) -> None:
