@@ -276,8 +276,8 @@ def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> E
     from codecascade.evaluation.evaluate_settings import EvaluateSettings
     from codecascade.recipe.reading import apply_override, validated, without_limits
 
-    # All published problems are the default here. In a recipe it is a subset. Of the user's own files a benchmark could
-    # make a problem of each line: there it is --limit, or else the benchmark's own number.
+    # All published problems are the default here. In a recipe it is a subset. Of the user's own files a benchmark
+    # could make a problem of each line: there it is --limit, or else the benchmark's own number.
     published = {benchmark.settings for benchmark in BENCHMARKS.values() if benchmark.data is not None}
     for key, kind in own_settings().items():
         if "problems" in kind.model_fields and (kind in published or values["limit"] is not None):
