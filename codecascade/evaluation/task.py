@@ -51,9 +51,8 @@ __all__ = [
 Need = str
 """What a benchmark needs besides a model.
 
-``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (the same, but the standard library is used if
-there is neither); ``sandbox``; ``scores`` (log-probabilities, which a model gives whose tokenizer is here);
-``toolchain:<language>``.
+``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (these, or else the standard library);
+``sandbox``; ``scores`` (log-probabilities, of a model whose tokenizer is here); ``toolchain:<language>``.
 """
 
 
@@ -101,8 +100,7 @@ class Task:
         test: what the answer is tested with, for a reader.
         extract: makes a ``completion`` of what the model wrote. It must leave its own result unchanged, because given
             samples may have been extracted before.
-        finish: called in place of ``extract``, with the finish reason, if that matters (a middle that did not end by
-            itself is cut after its line). Given samples are then kept as they are.
+        finish: called in place of ``extract``, with the finish reason, if that matters. Given samples are then kept.
         observe: from what the model wrote and the finish reason, fields that the row gets besides.
         programs: the programs that are run to judge a completion, usually one; None if nothing is run.
         judge: from the completion and the outcomes of ``programs`` in their order, the fields that the verdict adds
@@ -266,8 +264,7 @@ class Benchmark:
         by_one_rule: metrics that are judged by the same rule in each infilling layout and left to right, so that a
             model's figure can be compared with another model's best one. Their names in other layouts end in
             ``_<layout>``.
-        shows_trained: of the settings that concern it, by the names that ``--set`` takes, whether its prompts have
-            parts of files that a stage was trained on. A stored result then depends on these files as well.
+        shows_trained: by its settings (as ``--set`` names them), whether its prompts show trained files.
         task_ids: a regular expression that its task ids in samples files match.
         settings: the class of its own settings. Related benchmarks may share one.
         size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
