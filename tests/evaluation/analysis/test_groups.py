@@ -56,7 +56,7 @@ def test_differences_without_a_spread_say_nothing_about_other_seeds(folder: Path
         write(folder, f"c{seed}", solved)
     found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
     assert found.by_seed == pytest.approx((0.05, 0.05, 0.05))
-    assert found.over_seeds is None and found.direction == ""
+    assert found.over_seeds is None and found.verdict == ""
 
 
 def test_seeds_that_agree_decide_nothing_where_the_problems_would_not(folder: Path) -> None:
@@ -65,7 +65,7 @@ def test_seeds_that_agree_decide_nothing_where_the_problems_would_not(folder: Pa
         write(folder, f"c{seed}", solved)
     found = Figures(folder).compare("humaneval", "pass@1", ["a0", "a1", "a2"], ["c0", "c1", "c2"])
     assert found.over_seeds is not None and found.over_seeds.low == pytest.approx(0.083 - 0.072, abs=2e-3)
-    assert found.p_value > 0.05 and found.direction == ""
+    assert found.p_value > 0.05 and found.verdict == ""
 
 
 def test_one_seed_is_tested_over_the_problems(folder: Path) -> None:
