@@ -57,7 +57,7 @@ def test_questions_by_prompt(taught: Taught) -> None:
 
 def test_answers_are_told_before_questions_are_taken_from_them(taught: Taught) -> None:
     teacher, told = taught(ScriptedBackend(Lists())), list[SelfInstructProgress]()
-    meter = QuestionMeter(told.append, 12, lambda: teacher.cost.answers)
+    meter = QuestionMeter(told.append, 12, lambda: (teacher.cost.answers, teacher.known))
     teacher.answered = meter.tick
     make_questions(settings(), teacher, NO_BENCHMARKS, meter.update)
     found = [(at.done, at.read) for at in told]
