@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 from live_server import soon
+from python_process import python_process
 
 from codecascade.ground.errors import UserError
 from codecascade.server.serving import address_of, taken_port
@@ -56,22 +54,9 @@ print("over")
 """
 
 
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(*arguments: str) -> AbstractContextManager[tuple[subprocess.Popen[str], str]]:
     """A server process and its address; it is killed at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as child:
-        try:
-            assert child.stdout is not None
-            yield child, child.stdout.readline().strip()
-        finally:
-            child.kill()
+    return python_process(SCRIPT, *arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def asked(url: str, client: httpx.Client) -> tuple[list[httpx.Response | Exception], threading.Thread]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 from live_server import live
+from python_process import python_process
 from scripted_generator import ScriptedGenerator
 
 from codecascade.server.serving import address_of, taken_port
@@ -79,22 +77,6 @@ def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer)
     assert set(statuses) == {503, 200} and statuses == sorted(statuses, reverse=True)
 
 
-@contextmanager
-def child_that_says_a_line(script: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A process of Python, and the first line that it writes."""
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as child:
-        try:
-            assert child.stdout is not None
-            yield child, child.stdout.readline().strip()
-        finally:
-            child.kill()
-
-
 def test_sigterm_while_loading_ends_with_0() -> None:
     script = """
 import time
@@ -107,7 +89,7 @@ with answers_while_loading(listener, Limits()):
     print(address_of(listener), flush=True)
     time.sleep(600)
 """
-    with child_that_says_a_line(script) as (child, url):
+    with python_process(script) as (child, url):
         assert httpx.get(f"{url}/health", timeout=120).status_code == 503
         child.send_signal(signal.SIGTERM)
         assert child.wait(120) == 0
@@ -130,7 +112,7 @@ loading.served_names = lambda *_: ("tiny",)
 serving.serve = make
 app(["serve", "tiny", "--port", "0"])
 """
-    with child_that_says_a_line(script) as (child, line):
+    with python_process(script) as (child, line):
         assert line == "made"
         child.send_signal(signal.SIGTERM)
         assert child.wait(120) == 0
