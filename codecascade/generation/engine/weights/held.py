@@ -210,9 +210,8 @@ def _share_out(model: Llama, keep_copies: bool | None) -> int:
     dtype = layers[0].dtype
     needed = dtype.itemsize * sum(math.prod(layer.weight.shape) for layer in layers)
     keep = needed <= _COPIES * free_memory() if keep_copies is None else keep_copies
-    largest = max((layer.weight for layer in inner), key=lambda weight: math.prod(weight.shape))
-    tried = [layer for layer in inner if layer.weight.shape == largest.shape]
-    tried = tried[: layers_to_try(math.prod(largest.shape), len(tried))]
+    tried = layers_to_try(inner, lambda layer: layer.weight.shape)
+    largest = tried[0].weight
     if keep:
         for layer in tried:
             layer.keep_copy()
@@ -244,14 +243,13 @@ def _int8_is_much_faster(model: Llama) -> bool:
         return False
     if any(weight.shape[1] % INT8_COLUMNS for weight in (*weights, model.head_weight)):
         return False
-    largest = max(weights, key=torch.Tensor.numel)
-    alike = [weight for weight in weights if weight.shape == largest.shape]
-    alike = alike[: layers_to_try(largest.numel(), len(alike))]
+    tried = layers_to_try(weights, lambda weight: weight.shape)
+    largest = tried[0]
     key = (largest.shape, largest.dtype, torch.get_num_threads())
     if key not in _int8_faster:
-        plain = [as_linear(weight, None) for weight in alike]
+        plain = [as_linear(weight, None) for weight in tried]
         small = [
-            QuantisedLinear(quantise(weight, "int8"), None, weight.dtype).multiply_few for weight in alike
+            QuantisedLinear(quantise(weight, "int8"), None, weight.dtype).multiply_few for weight in tried
         ]
         of_plain, of_small = seconds_of((plain, small), largest.shape[1], 1, largest.dtype)
         _int8_faster[key] = of_small <= _WORTH * of_plain

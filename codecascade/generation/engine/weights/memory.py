@@ -33,8 +33,8 @@ def weight_bytes(model: nn.Module) -> tuple[int, int]:
                 copied += linear_bytes(module)
                 continue
             own[id(module.weight)] = linear_bytes(module)
-            plain = getattr(module, "plain", None)
             # A tied head's plain weight is the embedding.
+            plain = module.plain if isinstance(module, PackedLinear) else None
             if plain is not None and plain.data_ptr() not in tables:
                 copied += plain.nbytes
         else:

@@ -64,14 +64,12 @@ def rows_for_plain(model: Llama) -> int:
     # What stays in the processor's caches is fast enough, and a timing of it would be chance.
     if sum(weight.nbytes for weight in weights) < SAMPLE_BYTES:
         return 0
-    largest = max(weights, key=torch.Tensor.numel)
-    alike = [weight for weight in weights if weight.shape == largest.shape]
-    alike = alike[: layers_to_try(largest.numel(), len(alike))]
-    key = (largest.shape, largest.dtype, torch.get_num_threads())
+    tried = layers_to_try(weights, lambda weight: weight.shape)
+    key = (tried[0].shape, tried[0].dtype, torch.get_num_threads())
     if key not in _rows_for_plain:
-        packed = [PackedLinear(weight, None) for weight in alike]
-        plain = [partial(functional.linear, weight=weight) for weight in alike]
-        _rows_for_plain[key] = most_rows(plain, packed, largest.shape[1], largest.dtype)
+        packed = [PackedLinear(weight, None) for weight in tried]
+        plain = [partial(functional.linear, weight=weight) for weight in tried]
+        _rows_for_plain[key] = most_rows(plain, packed, tried[0].shape[1], tried[0].dtype)
     return _rows_for_plain[key]
 
 

@@ -6,12 +6,15 @@ other processes slow all of them, and the least time of each counts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+Layer = TypeVar("Layer")
 Product = Callable[[Tensor], Tensor]
 """(B, in) to (B, out)."""
 
@@ -25,9 +28,11 @@ _ROUNDS = 5
 _SECONDS, _MOST_SECONDS = 0.2, 1.5
 
 
-def layers_to_try(numel: int, there: int) -> int:
-    """How many of ``there`` layers of ``numel`` weights take so much memory that it has to be read each time."""
-    return min(there, max(1, SAMPLE_BYTES // (2 * numel)))
+def layers_to_try(layers: Sequence[Layer], shape: Callable[[Layer], tuple[int, ...]]) -> list[Layer]:
+    """Layers of the largest shape, so many that their memory has to be read each time they take turns."""
+    largest = max(map(shape, layers), key=math.prod)
+    alike = [layer for layer in layers if shape(layer) == largest]
+    return alike[: max(1, SAMPLE_BYTES // (2 * math.prod(largest)))]
 
 
 def seconds_of(ways: Sequence[Sequence[Product]], columns: int, rows: int, dtype: torch.dtype) -> list[float]:
