@@ -11,6 +11,7 @@ from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.windows import FileWindows
+from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.task import EvaluatedModel, InfillingPrompt, Prompt, ReferenceTokens, TextPrompt
 from codecascade.generation.backend import RepositoryContext
@@ -99,22 +100,13 @@ def asked_gaps(
             yield AskedGap(problem, prefix, suffix, stops, context - answer, around)
 
 
-def asked_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[str]:
-    """The layouts to ask in, that of the main figures first. A model without infilling tokens is asked left to right.
-
-    A layout that the model's family does not know is not asked; if it knows none of those that are wanted, the
-    first that it knows is. Given samples are of the layouts that their file names.
-    """
+def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[str]:
+    """The layouts to ask in; the first one that the model knows, if it knows none of the settings'."""
     known = model.infilling_formats
     if not known or settings.format == LEFT_TO_RIGHT:
         return [LEFT_TO_RIGHT]
     main = ("spm" if "spm" in known else known[0]) if settings.format == "editor" else settings.format
-    wanted = dict.fromkeys((main, *settings.layouts))
-    found = [layout for layout in wanted if layout in known] or [known[0]]
-    if model.left_to_right is not None:
-        found = sorted(known, key=lambda layout: layout != main)
-    after = LEFT_TO_RIGHT in wanted if model.left_to_right is None else model.left_to_right
-    return [*found, *[LEFT_TO_RIGHT] * after]
+    return asked_layouts(model, tuple(dict.fromkeys((main, *settings.layouts))), otherwise=1)
 
 
 def _reference(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> ReferenceTokens:

@@ -10,6 +10,7 @@ import numpy as np
 from codecascade.evaluation.benchmarks.heldout.grammars import EXTRA, GRAMMARS
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import has_parser
+from codecascade.evaluation.benchmarks.infilling.gaps import main_layout
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import mean_scores, ratio_scores, values_by_problem
 from codecascade.evaluation.scores import Scores, problem_key
@@ -38,7 +39,7 @@ def heldout_scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     by_layout: dict[str, list[SampleRow]] = {}
     for row in rows:
         by_layout.setdefault(row["format"], []).append(row)
-    main = next((layout for layout in by_layout if layout != LEFT_TO_RIGHT), None)
+    main = main_layout(by_layout)
     found: dict[str, Scores] = {}
     for layout, of_layout in by_layout.items():
         ending = "" if layout == main else f"_{layout}"
@@ -96,7 +97,7 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
     """What was asked and how, and what could not be."""
     settings = context.own(HeldoutSettings)
     layouts = list(dict.fromkeys(row["format"] for row in rows))
-    main = next((layout for layout in layouts if layout != LEFT_TO_RIGHT), None)
+    main = main_layout(layouts)
     asked = {row["task_id"]: row for row in rows}
     kinds = Counter(row["kind"] for row in asked.values())
     counts = listed([f"{kinds[kind]} {_IN_WORDS[kind]}" for kind in GAP_KINDS if kinds[kind]])

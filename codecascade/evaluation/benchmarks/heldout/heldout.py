@@ -19,7 +19,7 @@ from functools import partial
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
-from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, asked_layouts
+from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, heldout_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
 from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import WEIGHTS, heldout_problems
@@ -57,7 +57,9 @@ def tasks(context: EvaluationContext) -> list[Task]:
         Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
     )
     gaps = list(asked_gaps(problems, context.model, settings, neighbours))
-    return [_task(gap, layout, settings) for layout in asked_layouts(context.model, settings) for gap in gaps]
+    return [
+        _task(gap, layout, settings) for layout in heldout_layouts(context.model, settings) for gap in gaps
+    ]
 
 
 def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:

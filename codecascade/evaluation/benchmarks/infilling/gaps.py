@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from codecascade.evaluation.benchmarks.infilling.problems import (
-    InfillingProblem,
-)
-from codecascade.evaluation.benchmarks.infilling.settings import (
-    InfillingTaskSettings,
-)
+from codecascade.evaluation.benchmarks.infilling.problems import InfillingProblem
+from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import ProblemValues, mean_scores
 from codecascade.evaluation.scores import Scores, problem_key
 from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import (
+    EvaluatedModel,
     EvaluationContext,
     InfillingPrompt,
     Program,
@@ -49,7 +46,7 @@ def infilling_tasks(
     settings = context.own(InfillingTaskSettings)
     whole_lines = lines == "single"
     by_line = whole_lines and settings.first_line
-    formats = asked_layouts(context)
+    formats = asked_layouts(context.model, settings.asked)
     suffixes = asked_suffixes([problem.suffix for problem in problems], settings)
     return [
         Task(
@@ -82,20 +79,24 @@ def asked_suffixes(suffixes: Sequence[str], settings: InfillingTaskSettings) -> 
     return [*suffixes[half:], *suffixes[:half]]
 
 
-def asked_layouts(context: EvaluationContext) -> list[str]:
+def asked_layouts(model: EvaluatedModel, wanted: Sequence[str], otherwise: int | None = None) -> list[str]:
     """The layouts to ask in, that of the main figures first. A model without infilling tokens is asked left to right.
 
-    A layout of the settings is asked if the model knows it; if it knows none of them, all that it knows are. Given
-    samples are of the layouts that their file names.
+    A layout that the model's family does not know is not asked. Given samples are of the layouts that their file
+    names.
+
+    Args:
+        wanted: of a model that knows them all; that of the main figures first.
+        otherwise: how many of those that it knows are asked if it knows none of these; None: all.
     """
-    wanted = context.own(InfillingTaskSettings).asked
-    known, given = context.model.infilling_formats, context.model.left_to_right
-    if not known or wanted == (LEFT_TO_RIGHT,):
+    known, given = model.infilling_formats, model.left_to_right
+    if not known or tuple(wanted) == (LEFT_TO_RIGHT,):
         return [LEFT_TO_RIGHT]
-    found = [layout for layout in wanted if layout in known]
-    if given is not None or not found:
-        found = sorted(known, key=lambda layout: layout != wanted[0])
-    return [*found, *[LEFT_TO_RIGHT] * (LEFT_TO_RIGHT in wanted if given is None else given)]
+    main_first = sorted(known, key=lambda layout: layout != wanted[0])
+    if given is not None:
+        return [*main_first, *[LEFT_TO_RIGHT] * given]
+    found = [layout for layout in wanted if layout in known] or main_first[:otherwise]
+    return [*found, *[LEFT_TO_RIGHT] * (LEFT_TO_RIGHT in wanted)]
 
 
 def _prompt(

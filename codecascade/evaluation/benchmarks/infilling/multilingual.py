@@ -81,7 +81,7 @@ def tasks(context: EvaluationContext, *, run: bool = False) -> list[Task]:
             fields={"language": language, "format": layout},
             from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
         )
-        for layout in asked_layouts(context)
+        for layout in asked_layouts(context.model, context.own(InfillingTaskSettings).asked)
         for (task_id, language, row), suffix in zip(lines, suffixes, strict=True)
     ]
 

@@ -21,6 +21,7 @@ from codecascade.evaluation.answers.identifiers import identifier_f1, identifier
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
+from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.benchmarks.repository.files import (
     READ_WITH,
     Repository,
@@ -89,10 +90,8 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 def _layouts(context: EvaluationContext, settings: RepositorySettings) -> list[str]:
     """The first layout that the model knows, and left to right; of given samples those that their file names."""
-    known = list(context.model.infilling_formats)
-    if context.model.left_to_right is not None:
-        return [*known, *[LEFT_TO_RIGHT] * context.model.left_to_right]
-    return [*known[:1], *[LEFT_TO_RIGHT] * (settings.left_to_right or not known)]
+    wanted = (*context.model.infilling_formats[:1], *[LEFT_TO_RIGHT] * settings.left_to_right)
+    return asked_layouts(context.model, wanted)
 
 
 def _task(problem: RepositoryProblem, layout: str, shown: FileContext, context: EvaluationContext) -> Task:

@@ -11,7 +11,7 @@ import pytest
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.evaluation.benchmarks.heldout.asking import asked_layouts
+from codecascade.evaluation.benchmarks.heldout.asking import heldout_layouts
 from codecascade.evaluation.benchmarks.heldout.heldout import tasks
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
@@ -230,7 +230,7 @@ def test_few_lines_and_missing_grammars_are_said(
     ],
 )
 def test_layouts(known: tuple[str, ...], chosen: dict[str, Any], asked: list[str]) -> None:
-    assert asked_layouts(EvaluatedModel(infilling_formats=known), HeldoutSettings(**chosen)) == asked
+    assert heldout_layouts(EvaluatedModel(infilling_formats=known), HeldoutSettings(**chosen)) == asked
 
 
 def test_the_plan_knows_the_size() -> None:
