@@ -19,15 +19,16 @@ from codecascade.evaluation.judges.judge import JudgedFacts, Judging
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rows import SampleRow, was_asked
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.size import BenchmarkSize, TokenEstimate
+from codecascade.evaluation.size import BenchmarkSize, TokenEstimate, counter_by_pieces
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt
-from codecascade.generation.requests import Scorer, start_id
+from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.chat import Message
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 __all__ = [
@@ -59,33 +60,6 @@ Need = str
 def unchanged(text: str) -> str:
     """The text as it is."""
     return text
-
-
-@dataclass(frozen=True)
-class ReferenceTokens:
-    """A prompt with the reference answer behind it, whose log-probability is measured.
-
-    Attributes:
-        ids: the tokens of both.
-        first: the index of the first token that has a character of the answer.
-        ends: the last token is none of the text, but ends the answer.
-    """
-
-    ids: tuple[int, ...]
-    first: int
-    ends: bool = False
-
-    @classmethod
-    def continued(cls, tokenizer: Tokenizer, prompt: str, answer: str) -> ReferenceTokens:
-        """A text and what comes after it, encoded together, as a model has read it in training."""
-        before, ids = tokenizer.encode(prompt), tokenizer.encode(prompt + answer)
-        # A token that holds the border belongs to the answer.
-        same = next(
-            (index for index, (one, two) in enumerate(zip(before, ids, strict=False)) if one != two),
-            min(len(before), len(ids)),
-        )
-        begin = tokenizer.bos() or [start_id(tokenizer)]
-        return cls((*begin, *ids), len(begin) + same)
 
 
 @dataclass(frozen=True)
@@ -149,6 +123,7 @@ class EvaluatedModel:
     Attributes:
         left_to_right: whether some of the given samples say that they were asked without the suffix; None if none
             says how it was asked, or a model is asked.
+        counts_remotely: ``count_tokens`` asks a server, so that many short texts should not be counted by it.
     """
 
     name: str = "samples"
@@ -159,6 +134,11 @@ class EvaluatedModel:
     tokenizer: Tokenizer | None = None
     scorer: Scorer | None = None
     left_to_right: bool | None = None
+    counts_remotely: bool = False
+
+    def counter_of(self, text: str) -> Callable[[str], int]:
+        """Counts the tokens of parts of a text, such as its lines. A server is asked once, for the text."""
+        return counter_by_pieces(text, self.count_tokens) if self.counts_remotely else self.count_tokens
 
 
 @dataclass(frozen=True)
@@ -215,11 +195,18 @@ class ScoredTexts:
 
 @dataclass(frozen=True)
 class ReportedFigure:
-    """A figure that the report of a cascade shows for every model, under ``title``."""
+    """A figure that the report of a cascade shows for every model, under ``title``.
+
+    Attributes:
+        leads: it stands in the report's headline, before the benchmark's main figure: it finds smaller differences.
+        in_nats: it is the loss of true texts, so that a difference says how much less they surprise a model.
+    """
 
     metric: str
     title: str
     higher_is_better: bool = True
+    leads: bool = False
+    in_nats: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,6 +218,7 @@ class UseFigure:
         says: what the model does, with ``{}`` for the value ("fills in {} exactly").
         sensitive: it finds smaller differences than a share of right answers, but says less to a reader. It decides
             where the others find no difference.
+        in_nats: as of a :class:`ReportedFigure`.
     """
 
     metric: str
@@ -238,6 +226,7 @@ class UseFigure:
     says: str
     higher_is_better: bool = True
     sensitive: bool = False
+    in_nats: bool = False
 
 
 @dataclass(frozen=True)

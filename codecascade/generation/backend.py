@@ -8,7 +8,7 @@ of infilling and chat formats are the backend's business: no text spells them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
 from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
+from codecascade.tokens.reference import ReferenceTokens
+from codecascade.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,25 @@ class TextRequest:
     """A prompt of which the samples ``numbers`` are wanted; they share its prefill.
 
     A sample depends on ``sampling`` (its seed included) and its own number, not on which others are asked for.
+
+    With ``reference`` a backend that can tells how likely that answer is, too (``TextCompletion.reference``).
     """
 
     prompt: Prompt
     sampling: SamplingParams = field(default_factory=SamplingParams)
     numbers: tuple[int, ...] = (0,)
+    reference: Callable[[Tokenizer], ReferenceTokens] | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """How likely a reference answer is: the natural logarithm of the probability of each of its tokens.
+
+    With ``ends`` the last of them is none of the text, but ends the answer.
+    """
+
+    logprobs: tuple[float, ...]
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,7 @@ class TextCompletion:
             leaves no room in the model's context, and nothing was generated.
         ended: the model ended the text itself, by a token of its own, not by a stop string or a limit.
         tokens: how many were generated, as far as that is known.
+        reference: of the request's reference answer; None if it has none, or the backend passed it over.
     """
 
     request: int
@@ -144,6 +161,7 @@ class TextCompletion:
     finish_reason: FinishReason = "stop"
     ended: bool = False
     tokens: int = 0
+    reference: ReferenceScores | None = None
 
 
 class Backend(Protocol):

@@ -9,6 +9,7 @@ from codecascade.generation.backend import (
     ChatPrompt,
     InfillingPrompt,
     Prompt,
+    ReferenceScores,
     RepositoryContext,
     TextCompletion,
     TextPrompt,
@@ -75,6 +76,7 @@ class LocalBackend:
             indices = order[start : start + _REQUESTS]
             encoded = [encode_request(self.generator.tokenizer, requests[index]) for index in indices]
             for completion in self.generator.generate(encoded):
+                reference = encoded[completion.request].reference
                 yield TextCompletion(
                     indices[completion.request],
                     completion.sample,
@@ -82,6 +84,9 @@ class LocalBackend:
                     completion.finish_reason,
                     ended=isinstance(completion.stopped_by, int),
                     tokens=len(completion.ids),
+                    reference=None
+                    if reference is None or completion.reference is None
+                    else ReferenceScores(completion.reference, reference.ends),
                 )
 
 
@@ -92,7 +97,8 @@ def encode_request(tokenizer: Tokenizer, request: TextRequest) -> Request:
         UserError: the model can't infill, or not in this layout, or has no chat format.
     """
     made = _encode_prompt(tokenizer, request.prompt, request.sampling)
-    return replace(made, samples=len(request.numbers), numbers=request.numbers)
+    reference = None if request.reference is None else request.reference(tokenizer)
+    return replace(made, samples=len(request.numbers), numbers=request.numbers, reference=reference)
 
 
 def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParams) -> Request:

@@ -17,6 +17,7 @@ from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_reply_start
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context"]
@@ -34,8 +35,8 @@ class SamplingParams:
         max_new_tokens: 0 reads the prompt only, so that it is in the prefix cache.
         top_p: draw among the likeliest tokens whose probabilities add up to this.
         logprobs: with each token, the log-probabilities of so many of the likeliest; None for none at all.
-        prompt_logprobs: the same of each token of the prompt but the first, which then is read anew, whatever the
-            prefix cache holds.
+        prompt_logprobs: the same of each token of the prompt from ``Request.scored_from`` on, which then are read
+            anew, whatever the prefix cache holds.
         top_k: draw among so many of the likeliest tokens; 0 for all.
         min_p: draw among the tokens that are at least so many times as likely as the likeliest.
         repetition_penalty: divides the positive logits of tokens that the prompt or the text has, and multiplies
@@ -112,6 +113,9 @@ class Request:
             model that learnt little but infilling puts them where no infilling was asked for.
         allowed: the only tokens that are ever chosen; None for all.
         min_tokens: no token ends the text before it has so many.
+        scored_from: the first token of the prompt of which ``prompt_logprobs`` tells.
+        reference: what else is to be scored. A generator that can do it beside the prompt, without reading twice what
+            both begin with, tells ``Completion.reference``; others pass it over.
     """
 
     ids: tuple[int, ...]
@@ -131,6 +135,8 @@ class Request:
     grammar: Grammar | None = None
     allowed: frozenset[int] | None = None
     min_tokens: int = 0
+    scored_from: int = 1
+    reference: ReferenceTokens | None = None
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -160,6 +166,8 @@ class Completion:
             end of the context), or ``context``: the prompt leaves no room, nothing was generated.
         log_probability: natural logarithm of the model's own probability (temperature 1, no nucleus) of the
             tokens chosen, the stop token included.
+        reference: the natural logarithms of the probabilities of the tokens of ``Request.reference`` from its first
+            on; None where that was passed over.
     """
 
     request: int
@@ -169,6 +177,7 @@ class Completion:
     finish_reason: FinishReason
     stopped_by: str | int | None = None
     log_probability: float = 0.0
+    reference: tuple[float, ...] | None = None
 
 
 class Generator(Protocol):

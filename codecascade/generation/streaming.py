@@ -50,8 +50,8 @@ class Delta:
         finish_reason: of the sample's last delta; None before.
         stopped_by: the stop string or the id of the stop token, where there was one.
         usage: with the last delta.
-        prompt_logprobs: with the first delta of a request that asks for them, one for each token of the prompt but
-            the first.
+        prompt_logprobs: with the first delta of a request that asks for them, one for each token of the prompt from
+            ``Request.scored_from`` on.
         tokens: how many tokens came that count (see :class:`Usage`); those of all deltas are ``completion_tokens``.
     """
 

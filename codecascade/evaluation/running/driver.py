@@ -16,7 +16,7 @@ from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import BenchmarkWork
 from codecascade.evaluation.task import EvaluatedModel, ReferenceTokens, SampleRow, Task, was_asked
-from codecascade.generation.backend import Backend, TextCompletion
+from codecascade.generation.backend import Backend, ReferenceScores, TextCompletion
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
@@ -50,10 +50,13 @@ def fill_journal(
     sandbox: Sandbox | None,
     progress: Callable[[EvaluationProgress], None] = lambda progress: None,
     judged_by: AnswerJudge | None = None,
+    references: Journal | None = None,
 ) -> None:
     """Give every sample of the journal an answer and a verdict.
 
     Args:
+        references: gets how likely the reference answers are that the backend can score with the prompts; the rest is
+            left to :func:`fill_references`. None: they are not wanted.
         judged_by: judges the answers when all of them are there; None if tests and rules of the tasks do.
 
     Raises:
@@ -94,7 +97,7 @@ def fill_journal(
     with Execution(sandbox, keep) as execution:
         for sample_index in list(journal.unjudged()):
             judge(sample_index, execution, journal.answer_at(sample_index))
-        for sample_index, answer in _new_answers(work, journal, backend):
+        for sample_index, answer in _new_answers(work, journal, backend, references):
             journal.answer(sample_index, answer)
             report()
             judge(sample_index, execution, answer)
@@ -106,7 +109,7 @@ def fill_journal(
 
 
 def _new_answers(
-    work: BenchmarkWork, journal: Journal, backend: Backend | None
+    work: BenchmarkWork, journal: Journal, backend: Backend | None, references: Journal | None
 ) -> Iterator[tuple[int, SampleRow]]:
     """``(sample_index, answer)`` for every sample without an answer in the journal, in any order."""
     if work.given is not None:
@@ -115,9 +118,13 @@ def _new_answers(
                 yield sample_index, row
     elif missing := list(journal.unanswered()):
         assert backend is not None
-        requests, tasks = work.requests(missing)
+        requests, tasks = work.requests(
+            missing, lambda task: references is not None and not references.has_answer(task)
+        )
         for generated in backend.complete(requests):
             index = tasks[generated.request]
+            if references is not None and generated.reference and not references.has_answer(index):
+                references.answer(index, reference_row(generated.reference))
             yield index * work.samples + generated.sample, answer_row(work.tasks[index], generated)
 
 
@@ -182,7 +189,7 @@ def fill_references(
     model: EvaluatedModel,
     progress: Callable[[EvaluationProgress], None],
 ) -> None:
-    """Give every task of the journal the fields that the model's probabilities of its reference add to its rows.
+    """Give the tasks that have none the fields that the model's probabilities of their references add to their rows.
 
     They are empty for a task without a reference, and for one whose prompt and reference do not fit the context.
 
@@ -218,8 +225,11 @@ def _scored(scorer: Scorer, references: dict[int, ReferenceTokens]) -> Iterator[
     for place, scores in scorer.log_probabilities([references[index].ids for index in indices]):
         reference = references[indices[place]]
         # Entry i is the log-probability of ids[i + 1].
-        predicted = scores[reference.first - 1 :]
-        row: SampleRow = {"reference_nats": -sum(predicted), "reference_tokens": len(predicted)}
-        if reference.ends:
-            row["end_nats"] = -predicted[-1]
-        yield indices[place], row
+        predicted = tuple(scores[reference.first - 1 :])
+        yield indices[place], reference_row(ReferenceScores(predicted, reference.ends))
+
+
+def reference_row(scores: ReferenceScores) -> SampleRow:
+    """The fields that the probability of a reference answer adds to a sample's row."""
+    row: SampleRow = {"reference_nats": -sum(scores.logprobs), "reference_tokens": len(scores.logprobs)}
+    return {**row, "end_nats": -scores.logprobs[-1]} if scores.ends else row

@@ -16,6 +16,7 @@ from codecascade.evaluation.running.driver import EvaluationProgress
 from codecascade.evaluation.running.work import layouts_in
 from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationContext
 from codecascade.generation.backend import Backend
+from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.files.atomic import content_digest
@@ -111,6 +112,7 @@ def _model(benchmark: Benchmark, inputs: Inputs) -> EvaluatedModel:
             backend.count_tokens,
             None if generator is None else generator.tokenizer,
             generator if isinstance(generator, Scorer) else None,
+            counts_remotely=isinstance(backend, Endpoint),
         )
     samples = inputs.samples.get(benchmark.name)
     if samples is not None and (layouts := layouts_in(samples)) is not None:

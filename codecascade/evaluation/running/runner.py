@@ -119,11 +119,14 @@ def _measure(
         journal = opened.enter_context(
             Journal(_journal_file(folder, benchmark.name), len(work), header, again=again)
         )
-        fill_journal(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress, judged_by)
         references: Journal | None = None
         if has_references(work, context.model):
             path = _journal_file(folder, f"{benchmark.name}.references")
             references = opened.enter_context(Journal(path, len(work.tasks), header, again=again))
+        fill_journal(
+            benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress, judged_by, references
+        )
+        if references is not None:
             fill_references(benchmark.name, work, references, context.model, progress)
         source = source_of(benchmark, inputs)
         result = summarise(benchmark, context, folder, work, journal, inputs, source, judged_by, references)

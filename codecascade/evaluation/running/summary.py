@@ -79,7 +79,8 @@ def summarise(
         metrics_of(benchmark.scores(samples), context.seed),
         answered_problems(folder, name),
         [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context, judged_by)],
-        round(journal.seconds + (0.0 if references is None else references.seconds), 2),
+        # It is open from the first answer to the last reference.
+        round(journal.seconds, 2),
         about,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -12,10 +14,13 @@ from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.output import Output
 from codecascade.generation.engine.scoring import log_probabilities
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.ground.choices import Weights
 from codecascade.model.llama import Llama
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
+
+Name = TypeVar("Name")
 
 
 def load_generator(
@@ -98,17 +103,28 @@ class LocalGenerator:
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         # the longest first: what does not fit fails at once
         waiting.sort(key=lambda item: -len(item[1].ids))
-        for index, output in self._run(waiting):
-            if (done := output.completion) is not None:
-                yield Completion(
-                    index,
-                    done.sample,
-                    done.text,
-                    done.ids,
-                    done.finish_reason,
-                    done.stopped_by,
-                    done.log_probability,
-                )
+        # Samples whose reference is not scored yet. It is read with their prompt, so that they are few.
+        held: dict[int, list[Completion]] = {}
+        scored: dict[int, tuple[float, ...] | None] = {}
+        asked: list[tuple[tuple[int, bool], Request]] = []
+        for index, request in waiting:
+            asked.append(((index, False), request))
+            if request.reference is not None and len(request.reference.ids) < self.context_length:
+                # right behind the prompt, which the cache then holds
+                asked.append(((index, True), _scoring(request.reference)))
+                held[index] = []
+            else:
+                scored[index] = None
+        for (index, is_reference), output in self._run(asked):
+            if (done := output.completion) is None:
+                continue
+            if is_reference:
+                scored[index] = tuple(each.logprob for each in output.delta.prompt_logprobs)
+                yield from (replace(each, reference=scored[index]) for each in held.pop(index))
+            elif index in scored:
+                yield replace(done, request=index, reference=scored[index])
+            else:
+                held[index].append(replace(done, request=index))
 
     def _can_be_asked(self, request: Request) -> bool:
         """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
@@ -136,17 +152,21 @@ class LocalGenerator:
         """See :class:`~codecascade.generation.requests.Scorer`."""
         return log_probabilities(self.model, sequences, self.prefill_tokens)
 
-    def _run(self, requests: SequenceOf[tuple[int, Request]]) -> Iterator[tuple[int, Output]]:
-        """What the engine gives to these requests, until all have ended; those left over are taken out."""
+    def _run(self, requests: SequenceOf[tuple[Name, Request]]) -> Iterator[tuple[Name, Output]]:
+        """What the engine gives to these requests, until all have ended; those left over are taken out.
+
+        Args:
+            requests: each with a name, which comes back with what the engine gives.
+        """
         engine = self.engine
         for _, request in requests:
             engine.reserve(len(request.ids) + engine.room(request))
-        indices: dict[int, int] = {}
+        names: dict[int, Name] = {}
         left = {}
         try:
-            for index, request in requests:
+            for name, request in requests:
                 number = engine.add_request(request)
-                indices[number], left[number] = index, request.samples
+                names[number], left[number] = name, request.samples
             while left:
                 for output in engine.step():
                     self._outputs[output.request].append(output)
@@ -155,10 +175,20 @@ class LocalGenerator:
                         if output.error is not None:
                             raise output.error
                         left[number] -= output.completion is not None
-                        yield indices[number], output
+                        yield names[number], output
                     if not left[number]:
                         del left[number]
         finally:
             for number in left:
                 engine.abort(number)
                 self._outputs.pop(number, None)
+
+
+def _scoring(reference: ReferenceTokens) -> Request:
+    """A request that writes nothing and tells how likely the reference answer is."""
+    return Request(
+        reference.ids,
+        SamplingParams(max_new_tokens=0, prompt_logprobs=0),
+        stop_ids=frozenset(),
+        scored_from=reference.first,
+    )

@@ -28,7 +28,8 @@ class RequestState:
         logits: (vocabulary) after the prompt, as long as samples are pending.
         grammar: what the text of each sample must be an instance of.
         blocks, keys: the prompt's, as long as samples are pending.
-        prompt_logprobs: of the prompt's tokens but the first, as far as it was read, where they are asked for.
+        prompt_logprobs: of the prompt's tokens from ``scored_from`` on, as far as it was read, where they are asked
+            for.
     """
 
     id: int

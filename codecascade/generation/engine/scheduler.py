@@ -266,11 +266,10 @@ class Scheduler:
 
     def _extend_by_cache(self, sequence: Sequence) -> None:
         """Go on with blocks that others have filled, or fill in this pass, but for the last token's."""
-        if sequence.state.wants_prompt_logprobs:
-            # the model has to see each token
-            return
-        size = self.blocks.block_size
-        while sequence.computed % size == 0 and sequence.left > size:
+        size, state = self.blocks.block_size, sequence.state
+        # of the others the model has to see what comes next
+        most = state.request.scored_from - 1 if state.wants_prompt_logprobs else len(sequence.ids)
+        while sequence.computed % size == 0 and sequence.left > size and sequence.computed + size <= most:
             index = sequence.computed // size
             if len(sequence.blocks) > index:
                 return

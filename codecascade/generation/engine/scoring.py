@@ -107,10 +107,12 @@ def note_prompt_logprobs(model: Llama, parts: Sequence[tuple[SampleSequence, int
     for sequence, count in parts:
         state, start = sequence.state, sequence.computed
         if state.wants_prompt_logprobs:
-            following = state.request.ids[start + 1 : start + 1 + count]
+            unscored = state.request.scored_from - 1
+            begin = max(start, unscored)
+            following = state.request.ids[begin + 1 : start + 1 + count]
             # what was noted of a pass that did not count is noted again
-            state.prompt_logprobs.truncate(start)
-            rows = hidden[first : first + len(following)]
+            state.prompt_logprobs.truncate(begin - unscored)
+            rows = hidden[first + begin - start :][: len(following)]
             top = state.request.sampling.prompt_logprobs or 0
             state.prompt_logprobs.extend(_token_logprobs(model, rows, following, top))
         first += count

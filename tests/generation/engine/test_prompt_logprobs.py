@@ -11,6 +11,7 @@ from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.generation.streaming import Delta
 from codecascade.model.llama import Llama
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 
@@ -68,6 +69,58 @@ def test_a_prompt_that_is_read_anew_is_scored_anew(
     deltas = [output.delta for _ in range(20) if engine.has_work for output in engine.step()]
     assert [token.logprob for token in scores(deltas)] == pytest.approx(wanted, abs=1e-4)
     assert not any(token.top for token in scores(deltas))
+
+
+@pytest.mark.parametrize("chunk", [7, 64, 2048])
+def test_what_comes_before_the_wanted_tokens_may_be_cached(
+    model: Llama, tokenizer: Tokenizer, ids: tuple[int, ...], chunk: int
+) -> None:
+    [(_, wanted)] = LocalGenerator(model, tokenizer).log_probabilities([ids])
+    engine = Engine(model, tokenizer, chunk_tokens=chunk, context=256)
+    run(engine, Request(ids[:80], SamplingParams(1)))
+    for first in (70, 17, 1):
+        before = engine.load().cached_tokens
+        [deltas] = run(engine, Request(ids, SamplingParams(0, prompt_logprobs=0), scored_from=first))
+        assert [token.token for token in scores(deltas)] == list(ids[first:])
+        found = [token.logprob for token in scores(deltas)]
+        assert found == pytest.approx(wanted[first - 1 :], abs=1e-4)
+        assert engine.load().cached_tokens - before == (first - 1) // 16 * 16
+
+
+@pytest.mark.parametrize("cache", [128, None])
+def test_a_reference_answer_is_scored_with_its_prompt(
+    model: Llama, tokenizer: Tokenizer, ids: tuple[int, ...], cache: int | None
+) -> None:
+    """Its prompt is read once, as long as the cache has room for it; the numbers are those of the text alone."""
+    generator = LocalGenerator(model, tokenizer, batch_tokens=cache, context=120)
+    prompts = [ids[first : first + 60] for first in (0, 10, 20)]
+    requests = [
+        Request(
+            prompt,
+            SamplingParams(4),
+            samples=1 + number,
+            reference=ReferenceTokens((*prompt[:-2], *ids[:9]), 58) if number else None,
+        )
+        for number, prompt in enumerate(prompts)
+    ]
+    # nothing of it would fit
+    requests.append(Request(ids[:30], SamplingParams(1), reference=ReferenceTokens(ids * 2, 90)))
+    found = list(generator.generate(requests))
+    assert sorted((each.request, each.sample) for each in found) == [
+        (0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0),
+    ]  # fmt: skip
+    alone = {each.request: each.text for each in LocalGenerator(model, tokenizer).generate(requests[:1])}
+    assert [each.text for each in found if each.request == 0] == [alone[0]]
+    for each in found:
+        reference = requests[each.request].reference
+        if each.request in (0, 3):
+            assert each.reference is None
+            continue
+        assert reference is not None and each.reference is not None
+        [(_, whole)] = generator.log_probabilities([reference.ids])
+        assert list(each.reference) == pytest.approx(whole[57:], abs=1e-4)
+    load = generator.engine.load()
+    assert cache is not None or load.cached_tokens >= 2 * 48, "both references go on from their prompts"
 
 
 def test_a_single_token_has_nothing_before_it(model: Llama, tokenizer: Tokenizer) -> None:

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
-from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.settings import GapKind, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.windows import FileWindows
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -84,20 +84,59 @@ def asked_gaps(
     """
     share = 0.0 if neighbours is None else settings.neighbour_share
     context = min(settings.context_tokens, model.context_length or settings.context_tokens)
+    room = {kind: _room(kind, settings, context, share) for kind in settings.kinds}
+    others = _other_suffixes(problems) if settings.suffix == "shuffled" else None
     for _, of_file in groupby(problems, key=lambda problem: problem.document.id):
         windows: FileWindows | None = None
         for problem in of_file:
-            windows = windows or FileWindows(problem.document.text, model.count_tokens)
-            answer = min(settings.most_tokens(problem.gap.kind), context // 2)
-            room = max(1, int((context - answer - _CONTROL_TOKENS) * (1 - share)))
-            prefix, suffix = windows.around(problem.gap.start, problem.gap.end, room, settings.prefix_share)
-            stops = EditorStops(prefix, suffix, problem.document.language, _LINES[problem.gap.kind])
+            document, gap = problem.document, problem.gap
+            windows = windows or FileWindows(document.text, model.counter_of(document.text))
+            prefix, suffix = windows.around(gap.start, gap.end, room[gap.kind], settings.prefix_share)
+            if others is not None:
+                suffix = _of_length(others[problem.task_id], suffix, model)
+            stops = EditorStops(prefix, suffix, document.language, _LINES[gap.kind])
             around: RepositoryContext | None = None
             if neighbours is not None:
-                document = problem.document
                 chunks = neighbours.of(document, prefix)
                 around = RepositoryContext(context, document.path, document.repository, chunks, share)
-            yield AskedGap(problem, prefix, suffix, stops, context - answer, around)
+            yield AskedGap(
+                problem, prefix, suffix, stops, context - _answer(gap.kind, settings, context), around
+            )
+
+
+def _answer(kind: GapKind, settings: HeldoutSettings, context: int) -> int:
+    """Tokens that are kept for an answer."""
+    return min(settings.most_tokens(kind), context // 2)
+
+
+def _room(kind: GapKind, settings: HeldoutSettings, context: int, share: float) -> int:
+    """Tokens of prefix and suffix together, where other files get their ``share``."""
+    return max(1, int((context - _answer(kind, settings, context) - _CONTROL_TOKENS) * (1 - share)))
+
+
+def _other_suffixes(problems: Sequence[HeldoutProblem]) -> dict[str, str]:
+    """For each problem, by its id, what stands behind the gap of another file, half the list away.
+
+    Problems of one file stand together in the list. Of a single file each gap gets the text behind another one.
+    """
+    half, count = len(problems) // 2, len(problems)
+    of_several = any(each.document.id != problems[0].document.id for each in problems)
+    found: dict[str, str] = {}
+    for index, problem in enumerate(problems):
+        other = problems[(index + half) % count]
+        places = ((index + half + further) % count for further in range(count if of_several else 0))
+        others = (problems[at] for at in places if problems[at].document.id != problem.document.id)
+        found[problem.task_id] = next(others, other).suffix
+    return found
+
+
+def _of_length(text: str, like: str, model: EvaluatedModel) -> str:
+    """The beginning of a text, of as many characters as ``like`` at most and of no more tokens."""
+    count = model.counter_of(text)
+    part, most = text[: len(like)], count(like)
+    while part and (tokens := count(part)) > most:
+        part = part[: min(len(part) - 1, len(part) * most // tokens)]
+    return part
 
 
 def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[str]:

@@ -33,8 +33,8 @@ def heldout_scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """The figures of the main layout; those of the others end in its name (``exact_match_left_to_right``).
 
     The main layout is the first in which the suffix was seen. A model that can't infill has figures left to right
-    only. ``middle_nats_per_byte`` is the loss of the true middles, with their end in the infilling form;
-    ``end_nats`` is that of the end alone.
+    only. ``middle_nats_per_byte`` is the loss of the true middles without what ends them, so that it means the same
+    in each layout and left to right. ``end_nats`` is that of the end, which the infilling form has.
     """
     by_layout: dict[str, list[SampleRow]] = {}
     for row in rows:
@@ -80,7 +80,8 @@ def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> 
         if values[field]:
             yield metric, mean_scores(values[field])
     if scored := [row for row in rows if row.get("reference_nats") is not None]:
-        yield "middle_nats_per_byte", ratio_scores(scored, "reference_nats", "bytes")
+        middles = [{**row, "nats": row["reference_nats"] - (row.get("end_nats") or 0.0)} for row in scored]
+        yield "middle_nats_per_byte", ratio_scores(middles, "nats", "bytes")
         ends = [row for row in scored if row.get("end_nats") is not None]
         if everything and ends:
             yield (
@@ -121,6 +122,10 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
         notes.append(
             f"Up to {settings.neighbour_share:.0%} of the context are parts of other files of the repository, also "
             "of files that a stage was trained on."
+        )
+    if settings.suffix != "own":
+        notes.append(
+            "Each gap was asked with the text behind a gap of another file (infilling_heldout.suffix)."
         )
     if main == "spm" and not settings.heal:
         notes.append("SPM is without token healing.")

@@ -5,7 +5,7 @@ kinds: a whole line, the rest of a line behind a cursor, a block, the body of a 
 the layout that this tool asks editors' gaps in, and left to right; every answer ends by the same editor stops.
 
 ``exact_match``, ``edit_similarity``, ``first_line``, ``parses`` (the file with the answer in it) and
-``middle_nats_per_byte`` (the loss of the true middle with its end) are of the main layout, over all kinds;
+``middle_nats_per_byte`` (the loss of the true middle) are of the main layout, over all kinds;
 ``exact_match_line`` and so on are of one kind, and ``exact_match_python`` of one language. ``exact_match_unstopped``
 is of what the model wrote without editor stops, and ``ended`` says how often it ended that by itself. Names that end
 in ``_left_to_right`` are of the same gaps, asked without the suffix.
@@ -44,6 +44,8 @@ _FILLED = 0.7
 """How much of the context a prompt fills, on average: many files are shorter than the context."""
 _WRITTEN = 0.6
 """How much of the tokens that an answer may have is written, on average."""
+_STOPPED = 0.3
+"""The same of an answer that editor stops end."""
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
@@ -123,38 +125,39 @@ def _parses(gap: AskedGap, completion: str) -> bool | None:
 
 
 def _size(settings: CommonSettings) -> BenchmarkSize:
-    """Every prompt is read twice: for an answer, and with the true middle. Left to right it has no suffix.
-
-    Left to right the prefixes of one file begin alike, so that about half of them is in the prefix cache.
-    """
+    """Every prompt is read once: the true middle is scored behind it. Left to right it has no suffix."""
     own = settings.own(HeldoutSettings)
     prompt = int(_FILLED * min(own.context_tokens, 1 << 20))
     alone = own.format == LEFT_TO_RIGHT
     after = alone or LEFT_TO_RIGHT in own.layouts
     layouts = 0 if alone else len({own.format, *own.layouts} - {LEFT_TO_RIGHT})
-    read = 2 * prompt * layouts + int(prompt * own.prefix_share) * after
+    read = prompt * layouts + int(prompt * own.prefix_share) * after
     share = sum(WEIGHTS[kind] for kind in own.kinds)
-    written = _WRITTEN * sum(WEIGHTS[kind] * own.most_tokens(kind) for kind in own.kinds) / share
-    return BenchmarkSize(own.problems or 1000, read, int(written * (layouts + 0.25 * after)))
+    written = sum(WEIGHTS[kind] * own.most_tokens(kind) for kind in own.kinds) / share
+    infilled = layouts * (_WRITTEN if own.unstopped else _STOPPED)
+    return BenchmarkSize(own.problems or 1000, read, int(written * (infilled + _STOPPED * after)))
 
 
-# The loss of a middle includes that of its end where the suffix is seen, so that it is compared in one layout only.
-_ALIKE = ("exact_match", "edit_similarity", "first_line", "parses")
+_ALIKE = ("exact_match", "edit_similarity", "first_line", "parses", "middle_nats_per_byte")
 _BY_ONE_RULE = tuple(
     name for metric in _ALIKE for name in (metric, *(f"{metric}_{kind}" for kind in GAP_KINDS))
 )
 
 
 def _figures() -> Iterator[ReportedFigure]:
+    yield ReportedFigure(
+        "middle_nats_per_byte",
+        "Held-out gaps, nats per byte of the true text",
+        higher_is_better=False,
+        leads=True,
+        in_nats=True,
+    )
     yield ReportedFigure("exact_match", "Held-out gaps filled")
     for layout, name in (("psm", "PSM"), ("spm", "SPM"), (LEFT_TO_RIGHT, "left to right")):
         yield ReportedFigure(f"exact_match_{layout}", f"Held-out gaps filled, {name}")
     yield ReportedFigure("exact_match_line", "Held-out lines filled")
     yield ReportedFigure("edit_similarity", "Held-out gaps, edit similarity")
     yield ReportedFigure("first_line", "Held-out gaps, first line right")
-    yield ReportedFigure(
-        "middle_nats_per_byte", "Held-out gaps, nats per byte of the true middle", higher_is_better=False
-    )
     yield ReportedFigure("ended", "Fillings that end by themselves")
 
 
@@ -179,9 +182,10 @@ BENCHMARKS = (
             UseFigure(
                 "middle_nats_per_byte",
                 "gaps",
-                "needs {} nats per byte of the true middle",
+                "needs {} nats per byte of the true text",
                 higher_is_better=False,
                 sensitive=True,
+                in_nats=True,
             ),
         ),
         by_one_rule=_BY_ONE_RULE,

@@ -17,7 +17,7 @@ class HeldoutSettings(BenchmarkSettings):
 
     key = "infilling_heldout"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "line_max_new_tokens", "heal", "layouts", "unstopped"}
+        {"max_new_tokens", "line_max_new_tokens", "heal", "layouts", "unstopped", "suffix"}
     )
 
     problems: PositiveInt | None = Field(500, description="gaps, at most; none: as many as there are lines")
@@ -47,6 +47,11 @@ class HeldoutSettings(BenchmarkSettings):
     layouts: tuple[Literal["psm", "spm", "left_to_right"], ...] = Field(
         ("left_to_right",),
         description="the other layouts that each gap is asked in; left_to_right: the suffix unseen, all else alike",
+    )
+    suffix: Literal["own", "shuffled"] = Field(
+        "own",
+        description="shuffled: each gap is asked with what stands behind a gap of another file, which does worse if "
+        "the suffix is used",
     )
     unstopped: bool = Field(
         True,

@@ -164,7 +164,8 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
             break
     if not texts:
         raise UserError("there are no Python functions to fill prompts with", key="key_retrieval")
-    return [(text, context.model.count_tokens(text)) for text in texts]
+    count = context.model.counter_of("".join(texts))
+    return [(text, count(text)) for text in texts]
 
 
 def _files(context: EvaluationContext) -> Iterator[str]:

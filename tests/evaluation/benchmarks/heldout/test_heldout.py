@@ -165,14 +165,47 @@ def test_the_loss_of_the_true_middles_is_measured_once(
         assert row["end_nats"] == pytest.approx(tokenizer.infilling.end % 7 / 10)
         assert row["reference_tokens"] > 1 and row["reference_nats"] >= row["end_nats"]
     assert all("end_nats" not in row for row in continued)
-    expected = sum(row["reference_nats"] for row in infilled) / sum(row["bytes"] for row in infilled)
+    # Without the end, which left to right has none: so both mean the same.
+    nats = sum(row["reference_nats"] - row["end_nats"] for row in infilled)
+    expected = nats / sum(row["bytes"] for row in infilled)
     assert result.metrics["middle_nats_per_byte"].value == pytest.approx(expected)
+    assert "middle_nats_per_byte" in BENCHMARKS[NAME].by_one_rule
     assert {"middle_nats_per_byte_line", "middle_nats_per_byte_left_to_right", "end_nats"} <= set(
         result.metrics
     )
     assert is_plain("middle_nats_per_byte_rest_left_to_right") and not is_plain("exact_match_rest")
     measure(NAME, model, settings(), corpus=corpus)
     assert scoring.scored == 56
+
+
+def test_what_is_scored_with_the_prompts_is_not_read_again(
+    corpus: Any, tokenizer: Any, scoring: Any, measure: Any, tmp_path: Any
+) -> None:
+    def beside(self: Any, requests: Sequence[Any]) -> Iterator[Any]:
+        """Scores each second reference as it answers, and stops once on its way."""
+        for completion in answer(self, requests):
+            reference = requests[completion.request].reference
+            scores = None
+            if reference is not None and completion.request % 2:
+                scores = tuple(-(token % 7) / 10 for token in reference.ids[reference.first :])
+            yield dataclasses.replace(completion, reference=scores)
+            if stops and stops.pop(0):
+                raise KeyboardInterrupt
+
+    alone, _ = measure(NAME, scoring(tokenizer, lambda prompt: ""), settings(), corpus=corpus)
+    assert scoring.scored == 56
+    answer, scoring.generate = scoring.generate, beside
+    scoring.scored, stops = 0, [False] * 20 + [True]
+    model, folder = scoring(tokenizer, lambda prompt: ""), tmp_path / "beside"
+    with pytest.raises(KeyboardInterrupt):
+        measure(NAME, model, settings(), corpus=corpus, folder=folder)
+    assert scoring.scored == 0
+    result, rows = measure(NAME, model, settings(), corpus=corpus, folder=folder)
+    assert 0 < scoring.scored < 40, "the others came with their answers"
+    assert result.metrics["middle_nats_per_byte"] == alone.metrics["middle_nats_per_byte"]
+    assert result.metrics["end_nats"] == alone.metrics["end_nats"]
+    assert all(row["reference_tokens"] > 0 for row in rows)
+    assert result.seconds < 60
 
 
 def test_a_stopped_measurement_of_losses_goes_on(

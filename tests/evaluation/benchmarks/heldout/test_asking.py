@@ -1,0 +1,52 @@
+"""``infilling_heldout``: what stands behind a gap, and how tokens are counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codecascade.evaluation.benchmarks.heldout.heldout import tasks
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt
+
+
+def settings(**own: Any) -> EvaluateSettings:
+    return EvaluateSettings(infilling_heldout={"problems": 28, **own})
+
+
+def test_a_wrong_suffix_comes_from_another_file(corpus: Any, tokenizer: Any) -> None:
+    model = EvaluatedModel(infilling_formats=("spm",), count_tokens=lambda text: len(tokenizer.encode(text)))
+    own, wrong = (
+        tasks(EvaluationContext(settings(suffix=suffix, layouts=()), model, corpus=corpus))
+        for suffix in ("own", "shuffled")
+    )
+    assert [task.task_id for task in own] == [task.task_id for task in wrong]
+    for one, two in zip(own, wrong, strict=True):
+        assert one.prompt.prefix == two.prompt.prefix and one.expected == two.expected
+        at_the_end = len(one.prompt.suffix) < 2
+        assert two.prompt.suffix != one.prompt.suffix or at_the_end
+        assert model.count_tokens(two.prompt.suffix) <= model.count_tokens(one.prompt.suffix)
+        assert one.reference(tokenizer).ids != two.reference(tokenizer).ids or at_the_end
+    alone = corpus.texts[0]
+    corpus.texts = [alone]
+    of_one = tasks(EvaluationContext(settings(suffix="shuffled", layouts=()), model, corpus=corpus))
+    assert of_one, "a single file has other gaps"
+
+
+def test_a_server_counts_each_file_once(corpus: Any) -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> int:
+        asked.append(text)
+        return len(text) // 3
+
+    corpus.texts = ["".join(corpus.texts), "".join(reversed(corpus.texts))]
+    model = EvaluatedModel(context_length=256, count_tokens=count, counts_remotely=True)
+    made = tasks(EvaluationContext(settings(context_tokens=256), model, corpus=corpus))
+    assert sorted(asked) == sorted(corpus.texts) and made
+    shown = [
+        len(task.prompt.prefix + task.prompt.suffix)
+        for task in made
+        if isinstance(task.prompt, InfillingPrompt) and task.max_new_tokens == 64
+    ]
+    # 64 tokens are the answer's, and a few the control tokens'
+    assert 120 < max(shown) / 3 <= 256 - 64 - 8
