@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from codecascade.evaluation.benchmarks.infilling.problems import InfillingProblem
@@ -46,21 +47,22 @@ def infilling_tasks(
     settings = context.own(InfillingTaskSettings)
     whole_lines = lines == "single"
     by_line = whole_lines and settings.first_line
+    to_end = settings.to_end or not by_line
     formats = asked_layouts(context.model, settings.asked)
     suffixes = asked_suffixes([problem.suffix for problem in problems], settings)
     return [
         Task(
             problem.task_id,
-            _prompt(problem.prefix, suffix, layout, settings, lines),
+            _prompt(problem.prefix, suffix, layout, settings, lines, by_line=by_line),
             settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
             extract=partial(first_line_of, middle=problem.middle) if by_line else unchanged,
             finish=None if by_line else partial(finished_middle, layout=layout, whole_lines=whole_lines),
-            observe=partial(_to_its_end, problem.middle) if layout != LEFT_TO_RIGHT else None,
+            observe=partial(_to_its_end, problem.middle) if layout != LEFT_TO_RIGHT and to_end else None,
             programs=partial(_programs, problem) if problem.test else None,
             judge=partial(_judge, problem.middle),
-            fields={"format": layout},
+            fields={"format": layout} if to_end else {"format": layout, "to_end": False},
             from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
         )
         for layout in formats
@@ -100,11 +102,18 @@ def asked_layouts(model: EvaluatedModel, wanted: Sequence[str], otherwise: int |
 
 
 def _prompt(
-    prefix: str, suffix: str, layout: str, settings: InfillingTaskSettings, lines: EditorLines
+    prefix: str,
+    suffix: str,
+    layout: str,
+    settings: InfillingTaskSettings,
+    lines: EditorLines,
+    *,
+    by_line: bool,
 ) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         return next_line_prompt(prefix)
-    return infilling_prompt(prefix, suffix, layout, settings, lines, "python")
+    made = infilling_prompt(prefix, suffix, layout, settings, lines, "python")
+    return replace(made, stop=("\n",)) if by_line and not settings.to_end else made
 
 
 def infilling_prompt(
@@ -193,7 +202,11 @@ def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
     is right, not the first line alone). The first layout is never left to right.
     """
     layouts: dict[str, dict[str, ProblemValues]] = {}
+    # of which it is not known how the model would have ended
+    cut: set[str] = set()
     for row in rows:
+        if not row.get("to_end", True):
+            cut.add(row["format"])
         of_layout = layouts.setdefault(row["format"], {name: {} for name in _FIELDS})
         for name, value in ((name, row.get(field)) for name, field in _FIELDS.items()):
             if value is not None:
@@ -203,7 +216,7 @@ def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
     for layout, answers in layouts.items():
         first = layout == main
         for name, values in answers.items():
-            if name in _OF_THE_FIRST and not (first and values):
+            if name in _OF_THE_FIRST and not (first and values and layout not in cut):
                 continue
             found[name if first else f"{name}_{layout}"] = mean_scores(values)
     return found

@@ -120,9 +120,10 @@ def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
-    """A line is estimated to have a quarter of the tokens that it may have."""
+    """A line is estimated to have a quarter of the tokens that it may have, and what a model adds another quarter."""
     own = settings.own(InfillingTaskSettings)
-    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, len(own.asked))
+    answer = own.max_new_tokens // (2 if own.to_end else 4)
+    return BenchmarkSize(own.problems or problems, 220, answer, len(own.asked))
 
 
 def _of_spans(problems: int, settings: CommonSettings) -> BenchmarkSize:

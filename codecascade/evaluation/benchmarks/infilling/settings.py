@@ -23,7 +23,7 @@ class InfillingTaskSettings(BenchmarkSettings):
 
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset(
-        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts", "suffix"}
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops", "layouts", "suffix", "to_end"}
     )
 
     problems: PositiveInt | None = Field(
@@ -43,6 +43,11 @@ class InfillingTaskSettings(BenchmarkSettings):
         True,
         description="of an answer to a masked line the first line counts, as it does left to right; false: all that "
         "was written until the model ended it",
+    )
+    to_end: bool = Field(
+        True,
+        description="answers to HumanEval's lines are generated to the end that the model gives them, so that it is "
+        "known whether it does; false: to the end of their first line, which is less to generate",
     )
     suffix: Literal["own", "shuffled"] = Field(
         "own",
@@ -73,6 +78,7 @@ _SHARED = {
     "format": compared_elsewhere("a column is of one layout, by its full name"),
     "layouts": compared_elsewhere("a column is of one layout, by its full name"),
     "first_line": compared_elsewhere("is of the benchmark of lines"),
+    "to_end": compared_elsewhere("changes what is generated behind the first line, not what is judged"),
     "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "editor_stops": paper_value(

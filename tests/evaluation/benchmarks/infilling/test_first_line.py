@@ -40,6 +40,26 @@ def test_infilling_and_left_to_right_end_by_one_rule(
     assert of_first_task["psm"] == of_first_task["spm"] == ("b = a + 0\n" if first_line else RAN_ON.format(0))
 
 
+def test_answers_may_end_with_their_first_line(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
+    """Then the same is right, less is written, and nothing is said of an end that the model did not write."""
+    answers = {task.prefix: RAN_ON.format(number) for number, task in enumerate(TASKS)}
+    figures, written = [], []
+    for to_end in (True, False):
+        settings = EvaluateSettings(infilling={"layouts": ["spm"], "to_end": to_end})
+        result, rows = score(answering(tokenizer, oracle, answers), sandbox=sandbox, settings=settings)
+        figures.append({name: metric.value for name, metric in result.metrics.items()})
+        written.append([row.get("text", row["completion"]) for row in rows])
+        assert [row["completion"] for row in rows] == [
+            f"b = a + {n % len(TASKS)}\n" for n in range(len(rows))
+        ]
+    assert figures[0].items() - figures[1].items() == {("ended", 1.0), ("exact_match_to_end", 0.0)}
+    assert figures[1]["exact_match"] == figures[1]["exact_match_spm"] == 1.0
+    assert all("d = 1" in text for text in written[0]) and not any("d = 1" in text for text in written[1])
+    # where all that was written counts, it is written to its end
+    whole = EvaluateSettings(infilling={"first_line": False, "to_end": False})
+    assert infilling_tasks(TASKS[:1], EvaluationContext(whole))[0].prompt.stop == ()
+
+
 def test_the_settings_name_the_layouts_that_are_asked(tokenizer: Any) -> None:
     def asked(known: tuple[str, ...], **own: Any) -> list[str]:
         settings = EvaluateSettings(infilling=own)
