@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ LEFT_TO_RIGHT = "left_to_right"
 Such a model can't be asked to infill. Its figures say how well it continues the prefix, without the suffix.
 """
 
-# The normal distribution's 97.5 % quantile.
-_Z = 1.959963984540054
+LEVEL = 0.95
+"""How often an interval holds the true value."""
 FOUND_FOUR_TIMES_IN_FIVE = 1.96 + 0.84
 """Standard errors of a difference that a test at the 5 % level finds in four of five measurements.
 
@@ -63,16 +64,17 @@ def without_unasked(metrics: dict[str, Metric], settings: Mapping[str, Any]) -> 
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 
 
-def wilson(successes: float, n: int) -> Metric:
+def wilson(successes: float, n: int, *, level: float = LEVEL) -> Metric:
     """The share of successes in ``n`` independent trials (Wilson 1927). With ``n`` 0 the interval is [0, 1].
 
     Successes may be the sum of values between 0 and 1; the interval is then too wide rather than too narrow.
     """
     if n == 0:
         return Metric(0.0, 0.0, 1.0, 0)
-    share, square = successes / n, _Z * _Z
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, square = successes / n, z * z
     centre = (share + square / (2 * n)) / (1 + square / n)
-    half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    half = z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
     # Wilson's bounds are exactly 0 and 1 in these cases; the formula gives them with a rounding error.
     low = centre - half if successes > 0 else 0.0
     high = centre + half if successes < n else 1.0
@@ -85,7 +87,12 @@ def rate(answers: Sequence[bool]) -> Metric:
 
 
 def bootstrap_ratio(
-    numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0, resamples: int = 2000
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    level: float = LEVEL,
 ) -> Metric:
     """``sum(numerators) / sum(denominators)``, such as a loss per token, with a percentile bootstrap interval.
 
@@ -101,7 +108,7 @@ def bootstrap_ratio(
     for start in range(0, resamples, 100):
         rows = generator.integers(n, size=(min(100, resamples - start), n))
         ratios[start : start + len(rows)] = above[rows].sum(1) / below[rows].sum(1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return Metric(float(above.sum() / below.sum()), float(low), float(high), n)
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from codecascade.evaluation.analysis.evaluation_folder import (
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE
+from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE, LEVEL
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
@@ -51,6 +52,8 @@ class Gain:
             layouts.
         problems: the problem of each, in the order of ``before`` and ``after``.
         before, after: the scores of each problem.
+        chosen_of: the second model was chosen from so many by its figures, for which the test and the interval are
+            corrected.
     """
 
     benchmark: str
@@ -60,6 +63,7 @@ class Gain:
     problems: tuple[str, ...]
     before: np.ndarray[Any, np.dtype[np.float64]]
     after: np.ndarray[Any, np.dtype[np.float64]]
+    chosen_of: int = 1
 
     @property
     def metric(self) -> str:
@@ -79,7 +83,8 @@ class Gain:
         found = self.compared.difference
         if found.value == 0:
             return None
-        error = (found.high - found.low) / (2 * 1.96)
+        quantile = NormalDist().inv_cdf(1 - (1 - LEVEL) / (2 * self.chosen_of))
+        error = (found.high - found.low) / (2 * quantile)
         return math.ceil(found.n * (FOUND_FOUR_TIMES_IN_FIVE * error / found.value) ** 2)
 
 
@@ -105,11 +110,21 @@ class ModelGains:
         return self._read[model]
 
     def between(
-        self, first: str, second: str, benchmark: str, metric: str, *, higher_is_better: bool = True
+        self,
+        first: str,
+        second: str,
+        benchmark: str,
+        metric: str,
+        *,
+        higher_is_better: bool = True,
+        chosen_of: int = 1,
     ) -> Gain | None:
         """What the second model gained on the best that the first one can do.
 
         None if they were measured on other problems, or by other settings, or one of the two has no such figure.
+
+        Args:
+            chosen_of: how many models the second one was chosen from by such figures.
         """
         one, two = (self._measured(model, benchmark) for model in (first, second))
         if one is None or two is None or differing_settings(one, two):
@@ -121,6 +136,7 @@ class ModelGains:
             self._scores_of(second, two),
             metric,
             higher_is_better=higher_is_better,
+            chosen_of=chosen_of,
         )
 
     def _measured(self, model: str, benchmark: str) -> MeasuredBenchmark | None:
@@ -144,11 +160,13 @@ def best_gain(
     metric: str,
     *,
     higher_is_better: bool = True,
+    chosen_of: int = 1,
 ) -> Gain | None:
     """What the second evaluation gained on the best figure of the first that ``metric`` may be compared with.
 
     Args:
         of_one, of_two: the scores behind the figures of each.
+        chosen_of: see :meth:`ModelGains.between`.
     """
     after = of_two.get(metric)
     if after is None or not two.metrics[metric].is_measured:
@@ -156,7 +174,7 @@ def best_gain(
     found = [
         gain
         for name in _comparable(one, two, of_one, metric)
-        if (gain := _gain(one, name, of_one[name], two, metric, after, higher_is_better=higher_is_better))
+        if (gain := _gain(one, name, of_one[name], two, metric, after, higher_is_better, chosen_of))
     ]
     sign = 1 if higher_is_better else -1
     return max(found, key=lambda gain: sign * gain.compared.first.value, default=None)
@@ -175,9 +193,12 @@ def gains_on_other_layouts(
     known = BENCHMARKS.get(one.name)
     if known is None:
         return []
-    reported = dict.fromkeys((known.metric, *(figure.metric for figure in known.columns)))
+    reported = {known.metric: known.higher_is_better}
+    reported |= {figure.metric: figure.higher_is_better for figure in known.columns}
     gains = [
-        best_gain(one, two, of_one, of_two, metric) for metric in reported if metric in known.by_one_rule
+        best_gain(one, two, of_one, of_two, metric, higher_is_better=higher)
+        for metric, higher in reported.items()
+        if metric in known.by_one_rule
     ]
     return [
         replace(gain, compared=replace(gain.compared, against=gain.before_layout))
@@ -218,8 +239,8 @@ def _gain(
     two: MeasuredBenchmark,
     metric: str,
     after: Scores,
-    *,
     higher_is_better: bool,
+    chosen_of: int,
 ) -> Gain | None:
     firsts, seconds = _by_problem(before), _by_problem(after)
     if firsts is None or seconds is None or set(firsts) != set(seconds):
@@ -230,7 +251,11 @@ def _gain(
     if mismatch(matched, replace(after, keys=keys)):
         return None
     difference, p_value, test = paired(
-        matched.values, after.values, after.weights, exponential=after.exponential
+        matched.values,
+        after.values,
+        after.weights,
+        exponential=after.exponential,
+        chosen_of=chosen_of,
     )
     compared = MetricDifference(
         metric, one.metrics[name], two.metrics[metric], difference, p_value, test, higher_is_better
@@ -243,6 +268,7 @@ def _gain(
         tuple(seconds),
         matched.values,
         after.values,
+        chosen_of,
     )
 
 

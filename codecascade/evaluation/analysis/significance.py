@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
+from codecascade.evaluation.metrics import LEVEL, Metric, bootstrap_ratio, wilson
 
 MCNEMAR, SIGN_FLIP = "exact McNemar", "sign-flip permutation"
 # Up to this many differences, all ways of flipping their signs are counted.
@@ -52,7 +52,7 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0) -> float:
     return (beyond + 1) / (_FLIPS + 1)
 
 
-def difference_of_rates(first: ArrayLike, second: ArrayLike) -> Metric:
+def difference_of_rates(first: ArrayLike, second: ArrayLike, *, level: float = LEVEL) -> Metric:
     """``second - first`` of two rates over the same problems, each scored 0 or 1 (Newcombe 1998, method 10).
 
     Unlike a bootstrap, it gives an interval with a width above 0 if no problem was gained or lost.
@@ -62,7 +62,10 @@ def difference_of_rates(first: ArrayLike, second: ArrayLike) -> Metric:
     both, gained = int(np.sum(before & after)), int(np.sum(~before & after))
     lost = int(np.sum(before & ~after))
     neither = n - both - gained - lost
-    rate_of_second, rate_of_first = wilson(both + gained, n), wilson(both + lost, n)
+    rate_of_second, rate_of_first = (
+        wilson(both + gained, n, level=level),
+        wilson(both + lost, n, level=level),
+    )
     product = (both + gained) * (lost + neither) * (both + lost) * (gained + neither)
     correlation = 0.0
     if product:
@@ -79,7 +82,12 @@ def difference_of_rates(first: ArrayLike, second: ArrayLike) -> Metric:
 
 
 def difference_of_perplexities(
-    first: NDArray[np.float64], second: NDArray[np.float64], tokens: NDArray[np.float64], *, seed: int = 0
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    tokens: NDArray[np.float64],
+    *,
+    seed: int = 0,
+    level: float = LEVEL,
 ) -> Metric:
     """The difference of two perplexities, ``exp(sum(second) / sum(tokens)) - exp(sum(first) / sum(tokens))``.
 
@@ -97,7 +105,7 @@ def difference_of_perplexities(
         rows = generator.integers(n, size=n)
         below = tokens[rows].sum()
         found[index] = np.exp(second[rows].sum() / below) - np.exp(first[rows].sum() / below)
-    low, high = np.quantile(found, [0.025, 0.975])
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     value = math.exp(second.sum() / tokens.sum()) - math.exp(first.sum() / tokens.sum())
     return Metric(value, float(low), float(high), n)
 
@@ -114,6 +122,7 @@ def paired(
     *,
     exponential: bool = False,
     seed: int = 0,
+    chosen_of: int = 1,
 ) -> tuple[Metric, float, str]:
     """``second - first``, its interval, its p-value and the name of the test.
 
@@ -122,15 +131,19 @@ def paired(
             sum(weights)``.
         exponential: the figures are the exponentials of these ratios. The test is of the ratios, whose order is the
             same.
+        chosen_of: the second is the one of so many that was chosen by these scores. The p-value is multiplied by that
+            number, and the interval as much wider (Bonferroni), so that both hold whichever was chosen.
     """
+    level = 1 - (1 - LEVEL) / chosen_of
     if weights is None and are_zero_or_one(first) and are_zero_or_one(second):
         gained, lost = int(np.sum(second > first)), int(np.sum(first > second))
-        return difference_of_rates(first, second), mcnemar(gained, lost), MCNEMAR
+        difference = difference_of_rates(first, second, level=level)
+        return difference, min(1.0, chosen_of * mcnemar(gained, lost)), MCNEMAR
     differences = second - first
     below = np.ones_like(differences) if weights is None else weights
     difference = (
-        difference_of_perplexities(first, second, below, seed=seed)
+        difference_of_perplexities(first, second, below, seed=seed, level=level)
         if exponential
-        else bootstrap_ratio(differences, below, seed=seed)
+        else bootstrap_ratio(differences, below, seed=seed, level=level)
     )
-    return difference, sign_flip(differences, seed=seed), SIGN_FLIP
+    return difference, min(1.0, chosen_of * sign_flip(differences, seed=seed)), SIGN_FLIP

@@ -1,4 +1,9 @@
-"""Should the trained model be used? The answer of a run's report, from its held-out code, by paired tests."""
+"""Should the trained model be used? The answer of a run's report, from its held-out code, by paired tests.
+
+Of several stages the one with the best figure is named. To choose it and to test it by the same problems would find
+too many gains. So its p-values are multiplied by the number of stages, and its intervals are wider by the same level
+(Bonferroni).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +17,11 @@ from codecascade.evaluation.notation import format_metric, format_p_value, layou
 from codecascade.evaluation.task import Benchmark, UseFigure
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import SAID, signed_difference
+from codecascade.reports.cascade.headline import SAID, signed_difference, surprise
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
+
+Answer = Literal["Yes", "Probably", "No", "Not shown"]
+Tone = Literal["better", "worse", ""]
 
 _FAR = 20
 """A difference that would take more than so many times the problems is not worth looking for."""
@@ -24,7 +32,7 @@ class Advice:
     """The answer, as texts.
 
     Attributes:
-        answer: ``Yes``, ``No`` or ``Not shown``; ``tone`` is ``better``, ``worse`` or empty.
+        answer: ``tone`` is ``better``, ``worse`` or empty.
         reason: the paired difference, in a sentence.
         more: further sentences: what a more sensitive figure says, how much would be needed to know more.
         elsewhere: what the stage gained or lost on other benchmarks, a sentence each.
@@ -32,8 +40,8 @@ class Advice:
         examples: gaps with the answers of the base and of the stage, if there are any.
     """
 
-    answer: Literal["Yes", "No", "Not shown"]
-    tone: Literal["better", "worse", ""]
+    answer: Answer
+    tone: Tone
     reason: str
     more: tuple[str, ...]
     elsewhere: tuple[str, ...]
@@ -42,8 +50,8 @@ class Advice:
 
     @property
     def mark(self) -> str:
-        """What stands between the answer and the reason, which begins a sentence unless the answer is ``Yes``."""
-        return ":" if self.answer == "Yes" else "."
+        """What stands between the answer and the reason, which begins a sentence unless the answer has a gain."""
+        return ":" if self.tone == "better" else "."
 
     @property
     def folder(self) -> str:
@@ -67,6 +75,13 @@ def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains
     measured = {name: found for name, found in by_stage.items() if found}
     if not measured:
         return None
+    if len(measured) > 1:
+        # once more, with the tests corrected for the choice
+        measured = {
+            stage.name: _findings(base, stage, gains, chosen_of=len(measured))
+            for stage in stages
+            if stage.name in measured
+        }
     # Stages are compared by the first figure that one of them has.
     leading = next(
         (benchmark.name, figure.metric)
@@ -79,7 +94,11 @@ def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains
     )
     answer, tone, reason, more = _answer(report, measured[best])
     if len(measured) > 1:
-        more = (*more, f"Of {len(measured)} stages that were measured so, {best} has the best figure.")
+        more = (
+            *more,
+            f"Of {len(measured)} stages that were measured so, {best} has the best figure; tests and intervals are "
+            f"corrected for the choice (Bonferroni).",
+        )
     stage = next(stage for stage in stages if stage.name == best)
     lead = _find(measured[best], *leading)
     assert lead is not None
@@ -88,7 +107,7 @@ def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains
         tone,
         reason,
         more,
-        tuple(_elsewhere(base, stage, columns, gains)),
+        tuple(_elsewhere(base, stage, stages, columns, gains)),
         best,
         example_gaps(lead.gain, gains, (base.name, best)),
     )
@@ -116,11 +135,18 @@ def _figures() -> list[tuple[Benchmark, UseFigure]]:
     return sorted(found, key=lambda each: each[1].sensitive)
 
 
-def _findings(base: ModelReport, stage: ModelReport, gains: ModelGains) -> list[_Finding]:
+def _findings(
+    base: ModelReport, stage: ModelReport, gains: ModelGains, *, chosen_of: int = 1
+) -> list[_Finding]:
     found = []
     for benchmark, figure in _figures():
         gain = gains.between(
-            base.name, stage.name, benchmark.name, figure.metric, higher_is_better=figure.higher_is_better
+            base.name,
+            stage.name,
+            benchmark.name,
+            figure.metric,
+            higher_is_better=figure.higher_is_better,
+            chosen_of=chosen_of,
         )
         if gain is not None:
             found.append(_Finding(benchmark, figure, gain))
@@ -136,12 +162,10 @@ def _find(found: Sequence[_Finding], benchmark: str, metric: str) -> _Finding | 
 def _gained(found: Sequence[_Finding], benchmark: str, metric: str) -> float:
     finding = _find(found, benchmark, metric)
     assert finding is not None
-    return finding.gain.compared.difference.value * (1 if finding.figure.higher_is_better else -1)
+    return _improvement(finding)
 
 
-def _answer(
-    report: RunReport, found: Sequence[_Finding]
-) -> tuple[Literal["Yes", "No", "Not shown"], Literal["better", "worse", ""], str, tuple[str, ...]]:
+def _answer(report: RunReport, found: Sequence[_Finding]) -> tuple[Answer, Tone, str, tuple[str, ...]]:
     lead = found[0]
     second = next((each for each in found if each.figure.sensitive and each is not lead), None)
     reason = _sentence(report, lead)
@@ -158,11 +182,20 @@ def _answer(
         return "Yes", "better", reason, tuple(more)
     if lead.gain.verdict == "worse":
         return "No", "worse", f"It got worse: {reason}", tuple(more)
+    loss_fell = second is not None and second.gain.verdict == "better"
+    would_show = _what_would_show_it(lead, loss_fell=loss_fell)
+    if second is not None and loss_fell and _improvement(lead) >= 0:
+        meaning = [f"{surprise(second.gain)}."] if second.figure.in_nats else []
+        shares = f"Whether it {lead.figure.says.format('more')} is not shown: {reason}"
+        return "Probably", "better", _sentence(report, second), (*meaning, shares, *more[:-1], would_show)
     reason = f"The difference could be chance: {reason}"
     if second is not None and second.gain.verdict == "worse":
         return "No", "worse", reason, tuple(more)
-    loss_fell = second is not None and second.gain.verdict == "better"
-    return "Not shown", "", reason, (*more, _what_would_show_it(lead, loss_fell=loss_fell))
+    return "Not shown", "", reason, (*more, would_show)
+
+
+def _improvement(finding: _Finding) -> float:
+    return finding.gain.compared.difference.value * (1 if finding.figure.higher_is_better else -1)
 
 
 def _sentence(report: RunReport, finding: _Finding) -> str:
@@ -199,9 +232,8 @@ def _p_value(gain: Gain) -> str:
 def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
-    gained = found.value * (1 if finding.figure.higher_is_better else -1)
     needed = gain.problems_needed()
-    if gained <= 0 or needed is None or needed > _FAR * found.n:
+    if _improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
         learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""
         hope = "More tokens, more code or a better base could bring one."
         return f"More {unit} would hardly show a gain. {learnt}{hope}"
@@ -214,31 +246,44 @@ def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
 
 
 def _elsewhere(
-    base: ModelReport, stage: ModelReport, columns: Sequence[ReportColumn], gains: ModelGains
+    base: ModelReport,
+    stage: ModelReport,
+    stages: Sequence[ModelReport],
+    columns: Sequence[ReportColumn],
+    gains: ModelGains,
 ) -> Iterator[str]:
-    """The main figure of each benchmark that is of other texts than the corpus."""
+    """The main figure of each benchmark that is of other texts than the corpus.
+
+    Where the stage was not asked one, the last stage that was tells of it.
+    """
     found = 0
     for column in columns:
         benchmark = BENCHMARKS[column.benchmark]
         if column.metric != benchmark.metric or benchmark.needs & {"corpus", "files"}:
             continue
-        gain = gains.between(
-            base.name,
-            stage.name,
-            column.benchmark,
-            column.metric,
-            higher_is_better=column.higher_is_better,
-        )
-        if gain is None:
-            continue
-        found += 1
-        before, after = (
-            format_metric(each, column.metric, with_unit=True)
-            for each in (gain.compared.first, gain.compared.second)
-        )
-        yield f"{column.title}: {before} → {after}, {signed_difference(gain)}: {_said(gain)}."
+        for asked in (stage, *reversed(stages)):
+            gain = gains.between(
+                base.name,
+                asked.name,
+                column.benchmark,
+                column.metric,
+                higher_is_better=column.higher_is_better,
+            )
+            if gain is not None:
+                found += 1
+                yield _elsewhere_line(column, gain, "" if asked is stage else f"{asked.name}; ", stage.name)
+                break
     if not found:
         yield (
             "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
             "evaluate.benchmarks."
         )
+
+
+def _elsewhere_line(column: ReportColumn, gain: Gain, other: str, stage: str) -> str:
+    before, after = (
+        format_metric(each, column.metric, with_unit=True)
+        for each in (gain.compared.first, gain.compared.second)
+    )
+    of = f" (of {other}{stage} was not asked it)" if other else ""
+    return f"{column.title}: {before} → {after}, {signed_difference(gain)}: {_said(gain)}{of}."

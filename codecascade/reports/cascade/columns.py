@@ -17,12 +17,17 @@ _PAPERS = 100
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """A figure that the report shows for every model: its benchmark, its metric, and its title."""
+    """A figure that the report shows for every model: its benchmark, its metric, and its title.
+
+    ``leads`` and ``in_nats`` are those of the :class:`~codecascade.evaluation.task.ReportedFigure`.
+    """
 
     benchmark: str
     metric: str
     title: str
     higher_is_better: bool = True
+    leads: bool = False
+    in_nats: bool = False
 
     @property
     def percent(self) -> bool:
@@ -70,7 +75,14 @@ def _own() -> dict[bool, list[ReportColumn]]:
     ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
     return {
         after: [
-            ReportColumn(benchmark.name, shown.metric, shown.title, shown.higher_is_better)
+            ReportColumn(
+                benchmark.name,
+                shown.metric,
+                shown.title,
+                shown.higher_is_better,
+                shown.leads,
+                shown.in_nats,
+            )
             for benchmark in ranked
             if (benchmark.rank > _PAPERS) == after
             for shown in benchmark.columns

@@ -1,6 +1,7 @@
 """The headline of a cascade's report: what the last stage gained on the best that the base can do, and what it lost.
 
-Every benchmark that both were measured by is in it, whether a difference was found or not.
+Every benchmark that both were measured by is in it, whether a difference was found or not. Where a benchmark has a
+more sensitive figure than its main one, that comes first (``ReportedFigure.leads``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Headline:
         before, after: the two figures with their units; ``asked_before`` and ``asked_after`` say in which layout.
         difference: with its sign and its 95 % interval.
         verdict: ``better``, ``worse`` or an empty string; ``said`` is the same in words.
+        meaning: what the difference means to a reader, in a sentence; empty for figures that say it themselves.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Headline:
     between: str
     problems: int
     verdict: str
+    meaning: str = ""
 
     @property
     def said(self) -> str:
@@ -51,13 +54,17 @@ class Headline:
             f"{value} ({layout})" if asked[0] != asked[1] else value
             for value, layout in zip((self.before, self.after), asked, strict=True)
         )
-        return f"{self.title}: {before} → {after}, {self.difference}: {self.said}"
+        meaning = f". {self.meaning}" if self.meaning else ""
+        return f"{self.title}: {before} → {after}, {self.difference}: {self.said}{meaning}"
 
 
 def headlines(
     columns: Sequence[ReportColumn], models: Sequence[ModelReport], gains: ModelGains
 ) -> list[Headline]:
-    """The main figure of each benchmark, in the order of the columns; of infilling also the one left to right."""
+    """The main figure of each benchmark, in the order of the columns; of infilling also the one left to right.
+
+    A figure that leads comes before its benchmark's main one.
+    """
     return list(_headlines(columns, models, gains))
 
 
@@ -67,7 +74,7 @@ def _headlines(
     base = models[0]
     for column in columns:
         main = BENCHMARKS[column.benchmark].metric
-        if column.metric not in (main, f"{main}_{LEFT_TO_RIGHT}"):
+        if column.metric not in (main, f"{main}_{LEFT_TO_RIGHT}") and not column.leads:
             continue
         measured = [model for model in models[1:] if column.metric_of(model)]
         if not measured:
@@ -95,7 +102,17 @@ def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
         between,
         compared.difference.n,
         gain.verdict,
+        surprise(gain) if column.in_nats else "",
     )
+
+
+def surprise(gain: Gain) -> str:
+    """What a difference in nats means, in a sentence; empty if no difference was found."""
+    before, after = gain.compared.first.value, gain.compared.second.value
+    if not gain.verdict or before <= 0:
+        return ""
+    changed = f"{abs(after / before - 1):.0%} {'less' if after < before else 'more'}"
+    return f"What really stands in a gap surprises it {changed} than the base"
 
 
 def signed_difference(gain: Gain) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from codecascade.evaluation.analysis.gains import ModelGains
@@ -23,13 +22,13 @@ from codecascade.reports.cascade.advice import advice, other_examples
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
 from codecascade.reports.cascade.comparison_plots import loss_curve
 from codecascade.reports.cascade.comparisons import compared, in_lines, plain
+from codecascade.reports.cascade.figure_table import INSTEAD, FigureTable
 from codecascade.reports.cascade.headline import headlines
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.cascade.tree import tree
 from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render
 
-_INSTEAD = "left to right"
 COMPARISONS = "comparisons.json"
 """The figures of the run's comparisons, for other programs."""
 _COLOURS = {"better": "green", "worse": "red", "": "default"}
@@ -68,23 +67,8 @@ def summary(report: RunReport, folder: Path) -> list[RenderableType]:
         folder: the run's, with the evaluation of each model.
     """
     models, gains = report.models, ModelGains(folder / "evaluations")
-    table = Table(
-        "", *(model.name for model in models), title="below each figure its 95 % interval", box=None
-    )
-    table.title_justify = "left"
     columns = table_columns(models)
-    for column in columns:
-        cells = []
-        for model in models:
-            metric = column.metric_of(model)
-            if metric is not None:
-                cells.append(Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim")))
-            elif (metric := column.left_to_right_of(model)) is not None:
-                cells.append(Text.assemble((_INSTEAD, "dim"), "\n", column.text(metric)))
-            else:
-                cells.append(Text())
-        table.add_row(column.title + (", %" if column.percent else ""), *cells)
-    shown: list[RenderableType] = [table]
+    shown: list[RenderableType] = [FigureTable(columns, models)]
     if report.questions:
         answers = in_lines(compared(report.questions, models, folder / "evaluations"))
         return [*shown, Text("\n" + "\n".join(answers))]
@@ -190,7 +174,7 @@ def _with_left_to_right(column: ReportColumn, models: Sequence[ModelReport]) -> 
         if (metric := column.metric_of(model) or column.left_to_right_of(model))
     }
     instead = [model.name for model in models if model.name in shown and not column.metric_of(model)]
-    return column.title + (f" ({', '.join(instead)}: {_INSTEAD})" if instead else ""), shown
+    return column.title + (f" ({', '.join(instead)}: {INSTEAD})" if instead else ""), shown
 
 
 def _cell(
@@ -206,7 +190,7 @@ def _cell(
         "text": column.text(shown),
         "interval": column.interval(shown),
         "n": shown.n,
-        "note": _INSTEAD if metric is None else "",
+        "note": INSTEAD if metric is None else "",
         "change": "" if model is base or metric is None else change(base, model, column, gains),
     }
 

@@ -94,7 +94,7 @@ def test_by_other_rules_layouts_are_not_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("scale", "answer", "second"),
-    [(1.0, "Not shown", "no difference found"), (1.1, "No", "worse"), (0.9, "Not shown", "better")],
+    [(1.0, "Not shown", "no difference found"), (1.1, "No", "worse")],
 )
 def test_where_lines_show_nothing_the_loss_is_told(
     tmp_path: Path, scale: float, answer: str, second: str
@@ -113,6 +113,47 @@ def test_where_lines_show_nothing_the_loss_is_told(
         assert "If the true difference is the one seen here, about " in found.more[-1]
 
 
+def of_gaps(layout: str, right: range, nats: float) -> list[dict[str, object]]:
+    """Gaps of 20 bytes, whose true middles cost about so many nats."""
+    return [
+        {**row, "kind": "line", "bytes": 20, "reference_nats": nats + n % 3 + ends, "end_nats": ends}
+        if (ends := 3.0 if layout != "left_to_right" else None)
+        else {**row, "kind": "line", "bytes": 20, "reference_nats": nats + n % 3}
+        for n, row in enumerate(lines({layout: right}))
+    ]
+
+
+def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": of_gaps("left_to_right", range(15), 9.0)})
+    stage = model(tmp_path, "code", {"infilling_heldout": of_gaps("spm", range(2, 19), 7.0)})
+    found = advised(tmp_path, base, stage)
+    assert (found.answer, found.tone, found.mark) == ("Probably", "better", ":")
+    assert found.reason == (
+        "on 60 gaps of your code that it never saw it needs 0.400 nats per byte of the true text, the base, "
+        "small-base, 0.500 (left to right): −0.100 (−0.100 to −0.100), p < 0.001."
+    )
+    assert found.more[0] == "What really stands in a gap surprises it 20% less than the base."
+    assert found.more[1].startswith("Whether it fills in more exactly is not shown: on 60 lines of your code")
+    assert "If the true difference is the one seen here, about " in found.more[-1]
+    (first, second) = headlines(
+        table_columns([base, stage]), [base, stage], ModelGains(tmp_path / "evaluations")
+    )
+    assert first.line == (
+        "Held-out gaps, nats per byte of the true text: 0.500 (left to right) → 0.400 (SPM), "
+        "−0.100 (−0.100 to −0.100): better. What really stands in a gap surprises it 20% less than the base"
+    )
+    assert second.title == "Held-out gaps filled" and second.meaning == ""
+    write_report(RunReport("tiny", "small-base", (base, stage)), tmp_path)
+    for name in ("report.md", "report.html"):
+        assert "surprises it 20% less" in (tmp_path / name).read_text()
+
+
+def test_no_gain_is_probable_where_fewer_lines_are_right(tmp_path: Path) -> None:
+    base = model(tmp_path, "base", {"infilling_heldout": of_gaps("left_to_right", range(15), 9.0)})
+    stage = model(tmp_path, "code", {"infilling_heldout": of_gaps("spm", range(1, 13), 7.0)})
+    assert advised(tmp_path, base, stage).answer == "Not shown"
+
+
 def test_without_lines_the_loss_answers(tmp_path: Path) -> None:
     base, stage = (
         model(tmp_path, name, {"validation": losses(scale)}) for name, scale in (("base", 1.0), ("code", 0.8))
@@ -129,6 +170,43 @@ def test_the_stage_with_the_best_figure_is_named(tmp_path: Path) -> None:
     ]
     found = advised(tmp_path, *models)
     assert found.stage == "code" and "Of 2 stages that were measured so, code has the best" in found.more[-1]
+
+
+def test_the_test_of_the_best_stage_is_corrected_for_the_choice(tmp_path: Path) -> None:
+    """The same stage, alone and as the best of several: what it gained is the same, and found less easily."""
+    names = {"base": range(10), "code": range(1, 17), "python": range(9), "instruct": range(9)}
+    models = [
+        model(tmp_path, name, {"infilling_heldout": lines({"psm": right})}) for name, right in names.items()
+    ]
+    gains = ModelGains(tmp_path / "evaluations")
+    alone, best = (
+        gains.between("base", "code", "infilling_heldout", "exact_match", chosen_of=number)
+        for number in (1, 3)
+    )
+    assert alone is not None and best is not None
+    assert alone.compared.difference.value == best.compared.difference.value
+    assert best.compared.p_value == pytest.approx(3 * alone.compared.p_value)
+    assert best.compared.difference.low < alone.compared.difference.low
+    assert best.problems_needed() == pytest.approx(alone.problems_needed(), rel=0.1)
+    assert f"p = {best.compared.p_value:.2f}" in advised(tmp_path, *models).reason
+    assert f"p = {alone.compared.p_value:.2f}" in advised(tmp_path, *models[:2]).reason
+
+
+def test_what_it_costs_elsewhere_is_told_by_another_stage_that_was_asked(tmp_path: Path) -> None:
+    asked = {"base": solved(range(20)), "code": None, "instruct": solved(range(8))}
+    models = [
+        model(
+            tmp_path,
+            name,
+            {"infilling_heldout": lines({"psm": range(40 if name == "code" else 10)})}
+            | ({} if rows is None else {"humaneval": rows}),
+        )
+        for name, rows in asked.items()
+    ]
+    found = advised(tmp_path, *models)
+    assert found.stage == "code"
+    (elsewhere,) = found.elsewhere
+    assert elsewhere.endswith("worse (of instruct; code was not asked it).") and "20.0 %" in elsewhere
 
 
 def test_no_answer_without_a_measurement_on_held_out_code(tmp_path: Path) -> None:
