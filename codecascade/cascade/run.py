@@ -213,9 +213,9 @@ class _Cascade:
         for stage in self.untrained:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
-        unmeasured = self.world.from_first(lambda: self.folder.unmeasured(self.recipe, self.stages))
+        left = self.world.from_first(lambda: self.folder.left(self.recipe, self.stages))
         timers = timer, measuring_timer(self.recipe, self.bases[BASE])
-        say_how_long(self.untrained, unmeasured, self.ahead.plan, *timers, self.display)
+        say_how_long(self.untrained, *left, self.ahead.plan, *timers, self.display)
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:

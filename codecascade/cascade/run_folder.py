@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
@@ -25,6 +26,7 @@ from codecascade.recipe.reading import difference, read_recipe, with_steps, writ
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import COMPARISONS
 from codecascade.reports.self_instruct.report import DATASHEET
+from codecascade.training.checkpoints.checkpoints import last_step
 from codecascade.training.loop import TrainingResult
 
 _RESULT = TypeAdapter(TrainingResult)
@@ -175,6 +177,13 @@ class RunFolder:
         """The content of :data:`LINEAGE`."""
         return {"run": recipe.name, "training": asdict(cost), "recipe": recipe.identity(stage)}
 
+    def left(
+        self, recipe: Recipe, stages: Sequence[Stage]
+    ) -> tuple[dict[str, int], dict[str, EvaluateSettings]]:
+        """What tells how much is left: of each stage the step of its newest checkpoint; and :meth:`unmeasured`."""
+        steps = {stage.name: last_step(self.checkpoints(stage.name)) for stage in stages}
+        return steps, self.unmeasured(recipe, stages)
+
     def note_measured(self, name: str, settings: dict[str, Any]) -> None:
         """Note that a model has been measured by all benchmarks of these settings."""
         write_json(self.evaluation(name) / "measured.json", settings)
@@ -193,14 +202,23 @@ class RunFolder:
         files = (*self.reports, self.path / COMPARISONS) if recipe.compare else self.reports
         return measured and self._asks_the_same(recipe) and all(path.exists() for path in files)
 
-    def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> set[str]:
-        """Those of the bases and the models of these stages that are still to be measured."""
-        names = [*recipe.roots, *(stage.name for stage in stages)]
-        return {
-            name
-            for name in names
-            if not self.is_measured(name, recipe.measured[name].model_dump(mode="json"))
+    def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, EvaluateSettings]:
+        """Those of the bases and the models of these stages that are still to be measured, and how.
+
+        A benchmark that has a result is not among the settings' benchmarks.
+        """
+        settings = {
+            name: recipe.measured[name] for name in (*recipe.roots, *(stage.name for stage in stages))
         }
+        return {
+            name: of_model.model_copy(update={"benchmarks": self._without_result(name, of_model.benchmarks)})
+            for name, of_model in settings.items()
+            if not self.is_measured(name, of_model.model_dump(mode="json"))
+        }
+
+    def _without_result(self, name: str, benchmarks: Sequence[str]) -> tuple[str, ...]:
+        folder = self.evaluation(name)
+        return tuple(each for each in benchmarks if not (folder / f"{each}.json").exists())
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:

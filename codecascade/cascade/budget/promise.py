@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from codecascade.cascade.budget.measuring import MeasuringTimer
 from codecascade.cascade.budget.steps import StepTimer, budget_minutes
 from codecascade.cascade.display import RunDisplay
-from codecascade.evaluation.cost import EvaluationCost, evaluation_seconds
+from codecascade.evaluation.benchmark_settings import CommonSettings
+from codecascade.evaluation.cost import evaluation_seconds, evaluation_tokens
 from codecascade.ground.format import show_seconds
 from codecascade.plan.devices import this_device_flops
 from codecascade.plan.plan import RecipePlan
@@ -21,7 +22,8 @@ SHORT_STEP = 1.0
 
 def say_how_long(
     stages: Sequence[Stage],
-    unmeasured: Collection[str],
+    done: Mapping[str, int],
+    unmeasured: Mapping[str, CommonSettings],
     plan: RecipePlan,
     timer: StepTimer,
     measuring_timer: MeasuringTimer | None,
@@ -29,53 +31,63 @@ def say_how_long(
 ) -> None:
     """Say how long the training of ``stages`` will take, and the measuring of the models that are ``unmeasured``.
 
-    Print nothing if the shape of the models is unknown, or if no stage is left to be trained.
+    Print nothing if the shape of the models is unknown, or if nothing is left to be done.
 
     Args:
+        done: of each stage the steps that an earlier call has taken.
+        unmeasured: of each model what is still to be measured.
         measuring_timer: None if another engine than the own one measures, which is not timed.
     """
     # one that is written as it is before training takes no time
     stages = [stage for stage in stages if stage.total_steps != 0]
     step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
     known = {name: flops for name, flops in step_flops.items() if flops is not None}
-    if not stages or len(known) < len(stages):
+    tokens = {name: evaluation_tokens(settings) for name, settings in unmeasured.items()}
+    tokens = {name: (read, written) for name, (read, written) in tokens.items() if read or written}
+    if len(known) < len(stages) or not (stages or tokens):
         return
     speed = _speed(stages, known, timer)
-    training = 0.0
-    for stage in stages:
-        if stage.timed_minutes is not None:
-            training += 60 * budget_minutes(stage, stage.timed_minutes)
-        else:
-            training += (stage.total_steps or 0) * known[stage.name] / speed
     parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
-    evaluations = [each for each in plan.evaluations if each.name in unmeasured]
-    size = plan.base_parameters.get(BASE)
-    measuring = _measuring_seconds(evaluations, size, parameters, speed, measuring_timer)
-    display.say(
-        f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
-        f"{_making(stages, plan, parameters, speed)}and {_at_least_a_minute(measuring)} of measuring; stop at any "
-        "time, the same command continues"
-    )
+    seconds = _measuring_seconds(tokens, plan.base_parameters.get(BASE), parameters, speed, measuring_timer)
+    measuring = f"{_at_least_a_minute(seconds)} of measuring"
+    if stages:
+        training = sum(_left(stage, done) * _training_seconds(stage, known, speed) for stage in stages)
+        names = ", ".join(stage.name for stage in stages)
+        made = _making(stages, plan, parameters, speed)
+        ahead = f"about {_at_least_a_minute(training)} of training ({names}) {made}and {measuring}"
+    else:
+        ahead = f"about {measuring} ({', '.join(tokens)})"
+    display.say(f"ahead: {ahead}; stop at any time, the same command continues")
+
+
+def _left(stage: Stage, done: Mapping[str, int]) -> float:
+    """The share of a stage's steps that are still to be taken."""
+    return max(0.0, 1 - done.get(stage.name, 0) / (stage.total_steps or 1))
+
+
+def _training_seconds(stage: Stage, step_flops: Mapping[str, float], speed: float) -> float:
+    """Seconds of all steps of a stage."""
+    if stage.timed_minutes is not None:
+        return 60 * budget_minutes(stage, stage.timed_minutes)
+    return (stage.total_steps or 0) * step_flops[stage.name] / speed
 
 
 def _measuring_seconds(
-    evaluations: Sequence[EvaluationCost],
+    tokens: Mapping[str, tuple[int, int]],
     base: int | None,
     parameters: Mapping[str, int | None],
     speed: float,
     timer: MeasuringTimer | None,
 ) -> float:
-    """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``."""
-    asked = [model for model in evaluations if model.read or model.written]
-    if not asked or base is None or timer is None or not timer.worth_while(base, speed):
-        return sum(
-            evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
-            for model in asked
-        )
+    """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``.
+
+    Args:
+        tokens: of each model, those that it reads and writes.
+    """
+    if not tokens or base is None or timer is None or not timer.worth_while(base, speed):
+        return sum(evaluation_seconds(parameters[name] or 0, *each, speed) for name, each in tokens.items())
     timed = timer.speed()
-    return sum(
-        timed.seconds(model.read, model.written, (parameters[model.name] or base) / base) for model in asked
-    )
+    return sum(timed.seconds(*each, (parameters[name] or base) / base) for name, each in tokens.items())
 
 
 def _making(
@@ -97,6 +109,8 @@ def _speed(stages: Sequence[Stage], step_flops: Mapping[str, float], timer: Step
     ranks = join_world()
     # all ranks must decide alike, and each would time another speed
     estimate = ranks.from_first(this_device_flops) * ranks.size * UTILISATION
+    if not stages:
+        return estimate
     shortest = min(stages, key=lambda stage: step_flops[stage.name])
     if step_flops[shortest.name] / estimate >= SHORT_STEP:
         return estimate

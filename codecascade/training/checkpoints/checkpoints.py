@@ -74,7 +74,7 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The newest, which may be damaged; None if there is none."""
-        return max(self._all(), default=None)
+        return max(_all(self.folder), default=None)
 
     # ---- saving
 
@@ -162,7 +162,7 @@ class Checkpoints:
 
     def _delete_old(self) -> None:
         if self.world.first:
-            for old in sorted(self._all())[:-KEPT]:
+            for old in sorted(_all(self.folder))[:-KEPT]:
                 _remove(old)
 
     # ---- loading
@@ -188,7 +188,7 @@ class Checkpoints:
             # a process that died while saving may have left something
             for left_over in self.folder.glob(".step-*"):
                 recover_folder(self.folder / left_over.name.split(".")[1])
-        paths = self.world.broadcast(sorted(self._all(), reverse=True))
+        paths = self.world.broadcast(sorted(_all(self.folder), reverse=True))
         damaged: dict[Path, str] = {}
         for path in paths:
             state, problem = self._examine(path)
@@ -249,7 +249,7 @@ class Checkpoints:
         if not self.world.first or not damaged:
             return
         newest = max(damaged)
-        lost = int(newest.name.removeprefix("step-")) - int(used.name.removeprefix("step-"))
+        lost = _step(newest) - _step(used)
         for path, problem in damaged.items():
             logger.warning("checkpoint %s is damaged: %s", path, problem)
             aside = path.with_name(_ASIDE + path.name)
@@ -257,8 +257,18 @@ class Checkpoints:
             path.rename(aside)
         logger.warning("going on from %s: %d steps are taken again", used.name, lost)
 
-    def _all(self) -> Iterator[Path]:
-        return (path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+
+def last_step(folder: Path) -> int:
+    """The step of the newest checkpoint in a folder, which may be damaged; 0 if there is none."""
+    return max(map(_step, _all(folder)), default=0)
+
+
+def _all(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _remove(path: Path) -> None:

@@ -50,11 +50,15 @@ def said(
     monkeypatch: pytest.MonkeyPatch,
     measuring: Any = None,
     unmeasured: tuple[str, ...] = ("base", "code"),
+    done: dict[str, int] | None = None,
+    untrained: bool = True,
 ) -> str:
     monkeypatch.setattr(promise, "this_device_flops", lambda: DEVICE_FLOPS)
     recipe = make_recipe(data)
     console = Console(file=io.StringIO(), width=300)
-    say_how_long(recipe.stage, unmeasured, make_plan(recipe), timer, measuring, RunDisplay(console))  # type: ignore[arg-type]
+    ahead = {name: recipe.measured[name] for name in unmeasured}
+    stages = recipe.stage if untrained else ()
+    say_how_long(stages, done or {}, ahead, make_plan(recipe), timer, measuring, RunDisplay(console))  # type: ignore[arg-type]
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text
@@ -68,6 +72,24 @@ def test_short_steps_are_timed(data: dict[str, Any], monkeypatch: pytest.MonkeyP
     assert timer.asked == ["code"]
     assert "ahead: about 8 min 20 s of training (code) and" in text
     assert "about a minute or less of training" in said(data, FakeTimer(0.001), monkeypatch)
+
+
+def test_what_is_done_of_a_stage_is_not_ahead(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    data["stage"] = [data["stage"][0] | {"steps": 1000}]
+    text = said(data, FakeTimer(0.5), monkeypatch, done={"code": 400})
+    assert "ahead: about 5 min 0 s of training (code) and" in text or "ahead: about 5 min of training" in text
+
+
+def test_where_only_measuring_is_left_its_time_is_said(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data |= {"evaluate": {"benchmarks": ["infilling_single_line"], "infilling": {"problems": 500}}}
+    plan = make_plan(make_recipe(data))
+    asked = next(each for each in plan.evaluations if each.name == "base")
+    seconds = 1 + asked.read / 1000 + asked.written / 100
+    text = said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), ("base",), untrained=False)
+    assert text.startswith(f"ahead: about {show_seconds(seconds)} of measuring (base); stop at any time")
+    assert said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), (), untrained=False) == ""
 
 
 def test_nothing_is_said_to_take_no_time(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
