@@ -13,6 +13,7 @@ from codecascade.evaluation.benchmarks.language_modelling import by_language, do
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.benchmarks.repository import completion as repository_completion
+from codecascade.evaluation.benchmarks.repository import crosscodeeval, repobench
 from codecascade.evaluation.benchmarks.safety import (
     bold,
     false_refusals,
@@ -42,6 +43,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         multilingual_infilling,
         docstrings,
         repository_completion,
+        crosscodeeval,
+        repobench,
         lcc,
         key_retrieval,
         perplexity,
