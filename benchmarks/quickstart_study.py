@@ -2,7 +2,6 @@
 
     python benchmarks/quickstart_study.py                          # base, no training, ours: 200 lines of each kind
     python benchmarks/quickstart_study.py ours rate-2e-3 --steps 40 --lines 150
-    python benchmarks/quickstart_study.py base ours --generate 500 # fillings are generated, too, and run
 
 Every variant is the quickstart's recipe up to its ``code`` stage, with some keys changed. All are trained on the same
 corpus and measured on the same lines, of held-out functions and of HumanEval's solutions, by teacher forcing
@@ -10,12 +9,15 @@ corpus and measured on the same lines, of held-out functions and of HumanEval's 
 interval over the lines. They are to the best that the base can do, which is left to right; and to the same model
 with the wrong suffix, which tells whether a model uses what it sees behind the gap. The loss of whole plain texts
 tells what it forgot. A study that was stopped continues when it is run again. The runs are in ``runs/study``.
+
+Nothing is generated here. To compare what models write, a recipe has ``[[compare]]`` blocks (docs/studies.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +31,6 @@ from codecascade.cascade.run import run_cascade
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, paired_difference, rate
 from codecascade.ground.files.atomic import atomic_write
-from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.recipe import Recipe, read_recipe
 
 RECIPE = Path("recipes/quickstart.toml")
@@ -70,20 +71,13 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-def variant(name: str, corpus: str | None, generate: int, steps: int | None, with_base: bool) -> Recipe:
-    """The quickstart's recipe with the variant's changes. With ``generate`` problems the benchmarks measure it, and
-    the base ``with_base``.
-    """
-    benchmarks = ["infilling_heldout", "infilling_single_line"] if generate else []
+def variant(name: str, corpus: str | None, steps: int | None) -> Recipe:
+    """The quickstart's recipe with the variant's changes, by which no model is measured."""
     own = VARIANTS[name]
     changes = [
         f"name=study-{name}",
-        f"evaluate.benchmarks={json.dumps(benchmarks if with_base else [])}",
-        f"evaluate.infilling.problems={max(generate, 1)}",
-        f"evaluate.infilling_heldout.problems={max(generate, 1)}",
-        f"stage.code.evaluate.benchmarks={json.dumps(benchmarks)}",
-        f"stage.code.evaluate.infilling.problems={max(generate, 1)}",
-        f"stage.code.evaluate.infilling_heldout.problems={max(generate, 1)}",
+        "evaluate.benchmarks=[]",
+        "stage.code.evaluate.benchmarks=[]",
         *(f"stage.code.{change}" for change in own),
     ]
     if steps and not any(change.startswith("steps=") for change in own):
@@ -124,12 +118,6 @@ class Measured:
             }
             found[kind]["plain"] = list(scorer.loss([each.prefix + each.line + each.suffix for each in some]))
         return found
-
-
-def answers(run: Path, stage: str, benchmark: str, layout: str) -> dict[str, bool]:
-    """Whether each problem was filled in exactly, by task id, in what was generated."""
-    rows = read_jsonl(run / "evaluations" / stage / "samples" / f"{benchmark}.jsonl")
-    return {str(row["task_id"]): bool(row["exact_match"]) for _, row in rows if str(row["format"]) == layout}
 
 
 def percent(metric: Metric) -> str:
@@ -181,21 +169,6 @@ def tables(kind: str, found: Mapping[str, Measured]) -> Table:
     return shown
 
 
-def generated(benchmark: str, runs: Mapping[str, Path]) -> Table:
-    """All variants by what they generated, beside the base left to right."""
-    shown = Table(
-        "variant", "exact match, %", "minus base left to right", "n", title=f"{benchmark}, generated"
-    )
-    base = answers(runs[BASE], BASE, benchmark, LEFT_TO_RIGHT)
-    for name, run in runs.items():
-        own = base if name == BASE else answers(run, "code", benchmark, SPM)
-        tasks = [task for task in base if task in own]
-        values = [own[task] for task in tasks]
-        difference = paired_difference([base[task] for task in tasks], values)
-        shown.add_row(name, percent(rate(values)), percent(difference), str(len(tasks)))
-    return shown
-
-
 def main() -> None:
     """Run the variants that were named, then print their results side by side."""
     parser = argparse.ArgumentParser(
@@ -204,26 +177,24 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", metavar="variant", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--lines", type=int, default=200, help="lines of each kind")
     parser.add_argument("--steps", type=int, help="train each so long; default: its own minutes or steps")
-    parser.add_argument("--generate", type=int, default=0, help="problems of each benchmark to generate for")
     parser.add_argument("--corpus", help="a corpus that is there already, such as runs/quickstart/corpus")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/study"))
     options = parser.parse_args()
     variants = list(dict.fromkeys([BASE, *(options.variants or ["no-training", "ours"])]))
     if unknown := set(variants) - set(VARIANTS):
         parser.error(f"there is no variant {', '.join(sorted(unknown))} (there are {', '.join(VARIANTS)})")
-    console, said = Console(), Console(stderr=True)
+    # where no terminal tells its width, no column is cut
+    console, said = Console(width=None if sys.stdout.isatty() else 160), Console(stderr=True)
     runs, corpus = {}, options.corpus
     trained = [name for name in variants if name != BASE]
     if not trained:
         parser.error("name a variant besides the base")
     for name in trained:
-        first = name == trained[0]
-        recipe = variant(name, corpus, options.generate, options.steps, with_base=first)
+        recipe = variant(name, corpus, options.steps)
         runs[name] = options.output / name
         run_cascade(recipe, runs[name], until="code", console=said, file=RECIPE)
         # all train on one corpus
         corpus = corpus or str(runs[name] / "corpus")
-    runs[BASE] = runs[trained[0]]
     opened = Corpus.open(Path(corpus))
     lines = {
         "held-out functions": heldout_lines(opened, options.lines),
@@ -237,9 +208,6 @@ def main() -> None:
         found[name] = Measured(model, lines, kept, name == BASE)
     for kind in lines:
         console.print(tables(kind, found))
-    if options.generate:
-        for benchmark in ("infilling_heldout", "infilling_single_line"):
-            console.print(generated(benchmark, {name: runs[name] for name in variants}))
 
 
 if __name__ == "__main__":
