@@ -91,7 +91,7 @@ def editor_prompt(
     """
     layout = format or editor_format(tokenizer)
     overhead = len(infilling_prompt(tokenizer, "", "", format=layout))
-    prefix, suffix = _fit(prompt, _room(most_tokens, overhead), _counter(tokenizer))
+    prefix, suffix = fit_around_cursor(prompt, _room(most_tokens, overhead), _counter(tokenizer))
     return _with_context(
         tokenizer, prompt, infilling_prompt(tokenizer, prefix, suffix, format=layout), most_tokens
     )
@@ -106,7 +106,7 @@ def continued_prompt(tokenizer: Tokenizer, prompt: EditorPrompt, most_tokens: in
         UserError: nothing fits.
     """
     alone = replace(prompt, suffix="")
-    prefix, _ = _fit(alone, _room(most_tokens, len(tokenizer.bos())), _counter(tokenizer))
+    prefix, _ = fit_around_cursor(alone, _room(most_tokens, len(tokenizer.bos())), _counter(tokenizer))
     behind = [*tokenizer.bos(), *tokenizer.encode_continuation(prefix)]
     made = _with_context(tokenizer, prompt, behind, most_tokens)
     # Alone, the prefix begins a text. Vocabularies of SentencePiece begin one with a space.
@@ -121,7 +121,7 @@ def prompt_texts(prompt: EditorPrompt, most_characters: int) -> tuple[str, str]:
     Raises:
         UserError: nothing fits.
     """
-    prefix, suffix = _fit(prompt, _room(most_characters, 0), len)
+    prefix, suffix = fit_around_cursor(prompt, _room(most_characters, 0), len)
     left = min(most_characters - len(prefix) - len(suffix), int(most_characters * prompt.context_share))
     taken: list[str] = []
     for chunk in reversed(prompt.chunks):
@@ -153,7 +153,15 @@ def repository_ids(tokenizer: Tokenizer, prompt: EditorPrompt, own: int, most_to
     return _context(tokenizer, prompt, min(most_tokens - own, int(most_tokens * prompt.context_share)))
 
 
-def _fit(prompt: EditorPrompt, room: int, size: Callable[[str], int]) -> tuple[str, str]:
+def fit_around_cursor(prompt: EditorPrompt, room: int, size: Callable[[str], int]) -> tuple[str, str]:
+    """``(prefix, suffix)`` of at most ``room`` tokens together: the nearest whole lines.
+
+    The suffix gets its share and what the prefix leaves over, and the prefix the rest. Of a line that alone is too
+    long a part is left.
+
+    Args:
+        size: the tokens of a text, or what else ``room`` is counted in.
+    """
     prefix, suffix = prompt.prefix[-room * _LETTERS :], prompt.suffix[: room * _LETTERS]
     if size(prefix) + size(suffix) <= room:
         return prefix, suffix

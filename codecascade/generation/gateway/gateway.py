@@ -270,7 +270,7 @@ class Gateway:
         return self._answer(body, sequence.request.sampling.logprobs)
 
     async def _prompt_logprobs(self, request: Request) -> LogprobTable:
-        """Of the tokens of a prompt but the first.
+        """Of the tokens of a prompt from ``scored_from`` on.
 
         Raises:
             UserError: the server refuses it, or does not know them.
@@ -292,7 +292,7 @@ class Gateway:
                 raise UserError(
                     "the server behind this one tells no log-probabilities of a prompt", key="echo"
                 )
-            return LogprobTable(told[index] for index in range(1, length))
+            return LogprobTable(told[index] for index in range(request.scored_from, length))
 
     async def _answer(self, body: Body, wanted: int | None) -> AsyncGenerator[Piece, None]:
         """The pieces of a streamed answer, up to its end.

@@ -52,6 +52,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.generation.backend import RepositoryContext
+from codecascade.generation.editing.prompt import EditorPrompt, fit_around_cursor
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
 from codecascade.sandbox.outcome import Outcome
@@ -60,7 +61,6 @@ NAME = "repository_completion"
 METRICS = ("exact_match", "edit_similarity", "identifier_match", "identifier_f1")
 _CHARACTERS = 3
 """Of a token of code, about; rather too few, so that the file's part fits."""
-_PREFIX_SHARE = 0.75
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
@@ -122,25 +122,11 @@ def _prompt(
     repository = RepositoryContext(
         most, problem.path, problem.repository, problem.chunks[shown], 1 - settings.file_share
     )
+    seen = EditorPrompt(problem.prefix, "" if layout == LEFT_TO_RIGHT else problem.suffix)
+    prefix, suffix = fit_around_cursor(seen, room, len)
     if layout == LEFT_TO_RIGHT:
-        prefix = _last_lines(problem.prefix, room)
         return TextPrompt(prefix, ("\n",), settings.heal, repository=repository)
-    suffix = _first_lines(problem.suffix, max(int(room * (1 - _PREFIX_SHARE)), room - len(problem.prefix)))
-    prefix = _last_lines(problem.prefix, room - len(suffix))
     return InfillingPrompt(prefix, suffix, layout, settings.heal, ("\n",), repository=repository)
-
-
-def _last_lines(text: str, room: int) -> str:
-    """The last lines that fit, and at least the part of the cursor's line that does."""
-    if len(text) <= room:
-        return text
-    kept = text[len(text) - room :]
-    _, newline, whole = kept.partition("\n")
-    return whole if newline else kept
-
-
-def _first_lines(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: text.rfind("\n", 0, room) + 1]
 
 
 def judge(expected: str, language: str, completion: str, _outcomes: Sequence[Outcome] = ()) -> SampleRow:

@@ -35,7 +35,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.generation.backend import RepositoryContext
-from codecascade.generation.editing.prompt import RepositoryChunk
+from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk, fit_around_cursor
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -162,21 +162,18 @@ def _prompt(
             return TextPrompt(line.prefix, heal=settings.heal, repository=repository)
         return InfillingPrompt(line.prefix, suffix, layout, settings.heal, repository=repository)
     count = context.model.counter_of(line.prefix)
-    others = _within(line.texts.get(shown, ""), int(most * settings.others_share), count, from_end=False)
-    left = room - count(others)
-    suffix = _within(suffix, max(left // 4, left - count(line.prefix)), count, from_end=False)
-    prefix = _within(line.prefix, left - count(suffix), count, from_end=True)
+    others = _beginning(line.texts.get(shown, ""), int(most * settings.others_share), count)
+    prefix, suffix = fit_around_cursor(EditorPrompt(line.prefix, suffix), max(1, room - count(others)), count)
     if layout == LEFT_TO_RIGHT:
         return TextPrompt(others + prefix, heal=settings.heal)
     return InfillingPrompt(others + prefix, suffix, layout, settings.heal)
 
 
-def _within(text: str, most: int, count: Callable[[str], int], *, from_end: bool) -> str:
-    """The longest beginning or end of a text, about, that has at most so many tokens."""
+def _beginning(text: str, most: int, count: Callable[[str], int]) -> str:
+    """The longest beginning of a text, about, that has at most so many tokens."""
     while text and (tokens := count(text)) > most:
         # A little more than in proportion, so that few rounds are needed.
-        kept = int(0.99 * len(text) * max(0, most) / tokens)
-        text = text[len(text) - kept :] if from_end else text[:kept]
+        text = text[: int(0.99 * len(text) * most / tokens)]
     return text
 
 
