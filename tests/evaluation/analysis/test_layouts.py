@@ -89,10 +89,10 @@ def test_layouts_are_named_for_a_reader(layout: str, name: str) -> None:
     assert layout_name(layout) == name
 
 
-def test_a_loss_with_its_end_is_not_compared_with_one_without(tmp_path: Path) -> None:
+def test_a_loss_is_compared_with_left_to_right_without_what_ends_the_middle(tmp_path: Path) -> None:
     """Left to right a middle has no end to predict, so that filling in would look worse than it is."""
 
-    def evaluation(name: str, layout: str, right: range) -> None:
+    def evaluation(name: str, layout: str, right: range, **ends: float) -> None:
         rows = [
             sample(
                 f"L{n}",
@@ -101,8 +101,9 @@ def test_a_loss_with_its_end_is_not_compared_with_one_without(tmp_path: Path) ->
                 kind="line",
                 exact_match=n in right,
                 edit_similarity=1.0,
-                reference_nats=9.0 + n,
+                reference_nats=9.0 + n + sum(ends.values()),
                 bytes=30,
+                **ends,
             )
             for n in range(30)
         ]
@@ -110,9 +111,13 @@ def test_a_loss_with_its_end_is_not_compared_with_one_without(tmp_path: Path) ->
         write_evaluation(tmp_path / name, {"infilling_heldout": rows}, metrics={"infilling_heldout": figures})
 
     evaluation("base", "left_to_right", range(8))
-    evaluation("code", "spm", range(2, 25))
+    evaluation("code", "spm", range(2, 25), end_nats=4.0)
+    evaluation("unknown", "spm", range(2, 25))
     gains = ModelGains(tmp_path)
     lines = gains.between("base", "code", "infilling_heldout", "exact_match_line")
     assert lines is not None and (lines.before_layout, lines.verdict) == ("left_to_right", "better")
     nats = "middle_nats_per_byte"
-    assert gains.between("base", "code", "infilling_heldout", nats, higher_is_better=False) is None
+    loss = gains.between("base", "code", "infilling_heldout", nats, higher_is_better=False)
+    assert loss is not None and loss.compared.difference.value == 0 and loss.before_layout == "left_to_right"
+    # Where the end is not known apart, the loss is of something else.
+    assert gains.between("base", "unknown", "infilling_heldout", nats, higher_is_better=False) is None

@@ -79,7 +79,9 @@ def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> 
     for metric, field in fields.items():
         if values[field]:
             yield metric, mean_scores(values[field])
-    if scored := [row for row in rows if row.get("reference_nats") is not None]:
+    # Of an infilling whose end is not known apart, the loss is of something else.
+    needed = ("reference_nats", "end_nats") if infilled else ("reference_nats",)
+    if scored := [row for row in rows if all(row.get(name) is not None for name in needed)]:
         middles = [{**row, "nats": row["reference_nats"] - (row.get("end_nats") or 0.0)} for row in scored]
         yield "middle_nats_per_byte", ratio_scores(middles, "nats", "bytes")
         ends = [row for row in scored if row.get("end_nats") is not None]
