@@ -71,28 +71,25 @@ class _Finding:
 def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains) -> Advice | None:
     """The answer for a run; None if base and stages were not both measured on held-out code."""
     base, stages = report.models[0], report.models[1:]
-    by_stage = {stage.name: _findings(base, stage, gains) for stage in stages}
-    measured = {name: found for name, found in by_stage.items() if found}
-    if not measured:
-        return None
-    if len(measured) > 1:
-        # once more, with the tests corrected for the choice
-        measured = {
-            stage.name: _findings(base, stage, gains, chosen_of=len(measured))
-            for stage in stages
-            if stage.name in measured
-        }
+    found = {stage.name: _findings(base, stage, gains) for stage in stages}
     # Stages are compared by the first figure that one of them has.
     leading = next(
-        (benchmark.name, figure.metric)
-        for benchmark, figure in _figures()
-        if any(_find(found, benchmark.name, figure.metric) for found in measured.values())
+        (
+            (benchmark.name, figure.metric)
+            for benchmark, figure in _figures()
+            if any(_find(of_stage, benchmark.name, figure.metric) for of_stage in found.values())
+        ),
+        None,
     )
-    best = max(
-        (name for name, found in measured.items() if _find(found, *leading)),
-        key=lambda name: _gained(measured[name], *leading),
-    )
-    answer, tone, reason, more = _answer(report, measured[best])
+    if leading is None:
+        return None
+    measured = [stage for stage in stages if _find(found[stage.name], *leading)]
+    best = max((stage.name for stage in measured), key=lambda name: _gained(found[name], *leading))
+    if len(measured) > 1:
+        # once more, with the tests corrected for the choice
+        chosen = next(stage for stage in measured if stage.name == best)
+        found[best] = _findings(base, chosen, gains, chosen_of=len(measured))
+    answer, tone, reason, more = _answer(report, found[best])
     if len(measured) > 1:
         more = (
             *more,
@@ -100,7 +97,7 @@ def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains
             f"corrected for the choice (Bonferroni).",
         )
     stage = next(stage for stage in stages if stage.name == best)
-    lead = _find(measured[best], *leading)
+    lead = _find(found[best], *leading)
     assert lead is not None
     return Advice(
         answer,

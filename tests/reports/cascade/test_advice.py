@@ -176,7 +176,13 @@ def test_the_test_of_the_best_stage_is_corrected_for_the_choice(tmp_path: Path) 
     """The same stage, alone and as the best of several: what it gained is the same, and found less easily."""
     names = {"base": range(10), "code": range(1, 17), "python": range(9), "instruct": range(9)}
     models = [
-        model(tmp_path, name, {"infilling_heldout": lines({"psm": right})}) for name, right in names.items()
+        model(
+            tmp_path,
+            name,
+            {"infilling_heldout": lines({"psm": right})}
+            | ({"validation": losses(1.0)} if name == "base" else {}),
+        )
+        for name, right in names.items()
     ]
     gains = ModelGains(tmp_path / "evaluations")
     alone, best = (
@@ -189,6 +195,9 @@ def test_the_test_of_the_best_stage_is_corrected_for_the_choice(tmp_path: Path) 
     assert best.compared.difference.low < alone.compared.difference.low
     assert best.problems_needed() == pytest.approx(alone.problems_needed(), rel=0.1)
     assert f"p = {best.compared.p_value:.2f}" in advised(tmp_path, *models).reason
+    # one that has no lines is none to choose from
+    other = model(tmp_path, "long", {"validation": losses(1.0)})
+    assert f"p = {best.compared.p_value:.2f}" in advised(tmp_path, *models, other).reason
     assert f"p = {alone.compared.p_value:.2f}" in advised(tmp_path, *models[:2]).reason
 
 
