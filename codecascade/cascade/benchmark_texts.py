@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchmark_file
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import is_available_offline, locate_data
 from codecascade.ground.errors import UserError
 
+NOTHING_GIVEN: Mapping[str, Path] = MappingProxyType({})
 
-def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> BenchmarkTexts:
+
+def benchmark_texts(
+    files: Iterable[Path] = (), in_use: Iterable[str] = (), given: Mapping[str, Path] = NOTHING_GIVEN
+) -> BenchmarkTexts:
     """The prompts, solutions and tests of all benchmarks whose data is at hand, and the texts in ``files``.
 
     A benchmark is unchecked if its data is not on this machine and can't be fetched from the hub. If one of ``files``
@@ -20,6 +25,7 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
 
     Args:
         in_use: names of benchmarks whose data may be fetched. Some benchmarks' data is fetched in any case.
+        given: by benchmark, the file or folder that the user names as its data.
 
     Raises:
         UserError: one of ``files`` is missing, empty or broken.
@@ -35,7 +41,8 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
         if data is None or benchmark.kept_out == "never":
             continue
         try:
-            found = locate_data(name, data, None) if name in wanted or is_available_offline(data) else []
+            at_hand = name in wanted or name in given or is_available_offline(data)
+            found = locate_data(name, data, given.get(name)) if at_hand else []
         except UserError:
             # its message is for an evaluation; of a corpus the benchmark is named as unchecked
             found = []

@@ -79,12 +79,17 @@ class RunDisplay:
             TaskProgressColumn(),
             TimeRemainingColumn(),
         )
+        at = ""
         with Progress(*columns, console=self.console, transient=True) as progress:
             bar = progress.add_task(title, total=None)
 
             def update(description: str, done: int, total: int) -> None:
-                progress.update(
-                    bar, description=f"{title}: {description}", completed=done, total=total or None
-                )
+                nonlocal at
+                shown = f"{title}: {description}"
+                if total and description != at:
+                    # other work, which has another speed, and of which some may have been done before
+                    progress.reset(bar, description=shown, completed=done, total=total)
+                    at = description
+                progress.update(bar, description=shown, completed=done, total=total or None)
 
             yield update

@@ -11,6 +11,7 @@ import torch
 
 from codecascade.cascade.display import RunDisplay
 from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.benchmarks.selection import named_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate_data
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -72,10 +73,11 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     measured = [recipe.measured[name] for name in (*recipe.roots, *(stage.name for stage in stages))]
     names = {name for settings in measured for name in settings.benchmarks}
     needs = {need for name in names for need in BENCHMARKS[name].needs}
-    for name in sorted(names):
-        if (data := BENCHMARKS[name].data) is not None:
-            locate_data(name, data, None)
     for settings in measured:
+        given = named_data(settings)
+        for name in settings.benchmarks:
+            if (data := BENCHMARKS[name].data) is not None:
+                locate_data(name, data, given.get(name))
         check_judges(settings.benchmarks, settings)
     makes = any(stage.makes(kind) for stage in stages for kind in MADE)
     return Sandbox(recipe.sandbox) if makes or "sandbox" in needs else None
@@ -119,7 +121,7 @@ def measure(
 
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            Inputs(backend, corpus=corpus, sandbox=sandbox),
+            Inputs(backend, corpus=corpus, sandbox=sandbox, data=named_data(settings)),
             settings,
             folder=folder,
             again=True,

@@ -15,6 +15,7 @@ from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.evaluation.benchmarks.heldout.small import small_corpus_warning
+from codecascade.evaluation.benchmarks.selection import named_data
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,11 @@ def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
 
 def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:
     """The texts of all benchmarks that are here, and of those that the run uses."""
-    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+    settings = recipe.measured.values()
+    given: dict[str, Path] = {}
+    for each in settings:
+        given |= named_data(each)
+    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks], given=given)
 
 
 def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:

@@ -31,6 +31,10 @@ class EvaluateSettings(CommonSettings):
         description="what computes a model's answers: own, vllm (started here), or the address of a server",
     )
     server: ServerSettings = Field(ServerSettings(), description="how vLLM is started, or a server asked")
+    data: tuple[str, ...] = Field(
+        (),
+        description="local copies of the benchmarks' data, as --data takes them: PATH, or NAME=PATH; one or a list",
+    )
 
     @field_validator("engine")
     @classmethod
@@ -40,6 +44,12 @@ class EvaluateSettings(CommonSettings):
                 f"must be '{OWN}', '{VLLM}' or a server's address, such as http://localhost:8000"
             )
         return value
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_or_a_list(cls, value: object) -> object:
+        # a tuple, for what comes out of here is no JSON any more
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _read_tables(self) -> Self:

@@ -36,8 +36,7 @@ class ProgressLines:
         self._say, self._in_percent = say, in_percent
         self._interval, self._clock = interval, clock
         self._lock = threading.Lock()
-        self._note = ""
-        self._said = 0.0
+        self._note, self._said = "", 0.0
         self.begin(what, total)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
@@ -53,10 +52,11 @@ class ProgressLines:
         self._ended.set()
         self._thread.join()
 
-    def begin(self, what: str, total: int = 0, done: int = 0) -> None:
-        """Another piece of work begins, of which so much was done before."""
+    def begin(self, what: str, total: int = 0, done: int = 0, skipped: int = 0) -> None:
+        """Another piece of work begins, of which so much was done before, ``skipped`` included."""
         with self._lock:
-            self._what, self._total, self._done, self._before = what, total, done, done
+            self._what, self._total, self._done = what, total, done
+            self._before, self._skipped = done - skipped, skipped
             self._start = self._clock()
             self._note = ""
 
@@ -65,10 +65,34 @@ class ProgressLines:
         with self._lock:
             self._done += 1
 
-    def update(self, done: int, total: int, note: str = "") -> None:
-        """So many items are finished; ``note`` is said with them."""
+    def update(self, done: int, total: int, note: str = "", skipped: int = 0) -> None:
+        """So many items are finished; ``note`` is said with them.
+
+        Args:
+            skipped: how many of ``done`` took no time. They count for no rate.
+        """
         with self._lock:
-            self._done, self._total, self._note = done, total, note
+            self._done, self._total, self._note, self._skipped = done, total, note, skipped
+
+    @property
+    def time_left(self) -> str:
+        """``about 5 min left``, at the rate so far; empty if there is none, or nothing is left."""
+        with self._lock:
+            return self._left(self._clock() - self._start)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether anything was done since this piece of work began that took time."""
+        return self._new > 0
+
+    @property
+    def _new(self) -> int:
+        return self._done - self._skipped - self._before
+
+    def _left(self, seconds: float) -> str:
+        if self._new <= 0 or seconds <= 0 or self._total <= self._done:
+            return ""
+        return f"about {show_seconds((self._total - self._done) * seconds / self._new)} left"
 
     def say(self, text: str) -> None:
         """Say something else; the next line comes a whole interval later."""
@@ -84,7 +108,8 @@ class ProgressLines:
         """What is said at this moment: items, their rate, and the time that is left at this rate."""
         with self._lock:
             what, done, total, note = self._what, self._done, self._total, self._note
-            seconds, new = self._clock() - self._start, self._done - self._before
+            seconds, new = self._clock() - self._start, self._new
+            left = self._left(seconds)
         if total and self._in_percent:
             count = f"{done / total:.0%}"
         elif total:
@@ -96,8 +121,7 @@ class ProgressLines:
             rate = new / seconds
             if not self._in_percent:
                 text += f", {rate:.1f} a second" if rate >= 1 else f", {rate * 60:.1f} a minute"
-            if total > done:
-                text += f", about {show_seconds((total - done) / rate)} left"
+            text += f", {left}" * bool(left)
         return f"{text}, {note}" if note else text
 
     def _tell(self) -> None:

@@ -83,7 +83,11 @@ def self_instruct_costs(
         parameters: of each model of the cascade, by its name.
         speed: FLOP/s in training; None: no times.
     """
-    return tuple(_cost(stage, parameters, speed) for stage in recipe.stage if stage.makes(KIND))
+    return tuple(
+        _cost(stage, parameters, speed)
+        for stage in recipe.stage
+        if stage.self_instruct is not None and stage.self_instruct.made_in is None and stage.makes(KIND)
+    )
 
 
 def _cost(stage: Stage, parameters: Mapping[str, int | None], speed: float | None) -> SelfInstructCost:

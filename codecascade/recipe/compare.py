@@ -119,7 +119,9 @@ def check_compare(blocks: Sequence[CompareSettings], measured: Mapping[str, Eval
 def _names_of_settings() -> Iterator[str]:
     """``seed``, ``infilling.heal`` ...: every setting of ``[evaluate]`` but for what is measured at all."""
     own = {benchmark.settings.key for benchmark in BENCHMARKS.values() if benchmark.settings is not None}
-    yield from (name for name in setting_names() if name not in {"benchmarks", "engine", "server", *own})
+    yield from (
+        name for name in setting_names() if name not in {"benchmarks", "engine", "server", "data", *own}
+    )
     for table in sorted(own):
         yield from (f"{table}.{field}" for field in setting_names(table))
 

@@ -52,6 +52,11 @@ class StageSelfInstruct(SelfInstructSettings):
     questions_from: TeacherSettings | None = Field(
         None, description="who writes the questions; default: the teacher"
     )
+    made_in: str | None = Field(
+        None,
+        min_length=1,
+        description="a finished folder of `codecascade self-instruct`: its dialogues are taken, and nobody is asked",
+    )
 
     @property
     def settings(self) -> SelfInstructSettings:
@@ -74,6 +79,8 @@ class StageSelfInstruct(SelfInstructSettings):
 
 
 TEACHERS = ("teacher", "questions_from")
+RUN_ONLY = (*TEACHERS, "made_in")
+"""What the command does not read: it has a model, options and a folder of its own."""
 
 
 def merged_self_instruct(shared: Any, own: Any, seed: Any) -> Any:

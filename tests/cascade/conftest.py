@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from teaching_runs import CHAT, Teachers
+from teaching_runs import SMALL as TEACHING
 
+from codecascade.cascade import run as run_module
+from codecascade.cascade.dialogues import self_instruct as module
+from codecascade.cascade.run import run_cascade
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
 from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import Recipe, make_recipe
 
@@ -122,3 +128,51 @@ def data(sources: Path, dialogues: Path) -> dict[str, Any]:
 @pytest.fixture
 def recipe(data: dict[str, Any]) -> Recipe:
     return make_recipe(data)
+
+
+# ---- runs in which a scripted teacher makes the dialogues
+
+
+@pytest.fixture
+def teachers(monkeypatch: pytest.MonkeyPatch) -> Teachers:
+    made = Teachers()
+    monkeypatch.setattr(module, "open_teacher", made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def first_run(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a corpus and a stage of code, which the runs of these tests begin with."""
+    stage = {"name": "code", "kind": "code", "parent": "base", "steps": 1, **TEACHING}
+    data = {
+        "name": "first",
+        "base": "tiny",
+        "corpus": str(sources),
+        "tokenizer": {"vocabulary": 320},
+        "corpus_build": {"heldout_share": 0.2},
+        "evaluate": {"benchmarks": []},
+        "stage": [stage],
+    }
+    folder = tmp_path_factory.mktemp("first") / "run"
+    run_cascade(make_recipe(data), folder)
+    return folder
+
+
+@pytest.fixture
+def stages(first_run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A recipe of one stage, which makes its dialogues."""
+    monkeypatch.setattr(module, "run_benchmark_texts", lambda recipe: NO_BENCHMARKS)
+    return {
+        "name": "small",
+        "base": str(first_run / "models" / "code"),
+        "corpus": str(first_run / "corpus"),
+        "evaluate": {"benchmarks": []},
+        "stage": [{**CHAT}],
+    }
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without what has tests of its own: the timing of steps, and the report with its pictures."""
+    monkeypatch.setattr(run_module, "say_how_long", lambda *rest: None)
+    monkeypatch.setattr(run_module, "write_report", lambda *rest: None)

@@ -56,6 +56,19 @@ def test_what_is_here_or_can_be_fetched_is_kept_out(monkeypatch: pytest.MonkeyPa
     assert found.checked == ("mbpp",) and "mbpp" not in found.unchecked
 
 
+def test_data_that_is_named_is_kept_out_wherever_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text(json.dumps({"question": "How many are left?", "answer": "#### 1"}))
+    monkeypatch.setattr(
+        module, "locate_data", lambda name, data, given: [given] if given else nowhere(name, data, given)
+    )
+    found = benchmark_texts(given={"gsm8k": file})
+    assert "How many are left?" in found.texts.values()
+    assert found.checked == ("gsm8k",) and "gsm8k" not in found.unchecked
+
+
 def test_a_file_of_a_benchmarks_name_is_that_benchmark(tmp_path: Path) -> None:
     file = tmp_path / "sanitized-mbpp.json"
     file.write_text(json.dumps([{"task_id": 2, "prompt": "Write a function.", "code": "def f(): ..."}]))

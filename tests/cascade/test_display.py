@@ -11,6 +11,7 @@ from rich.console import Console
 
 from codecascade.cascade import display
 from codecascade.cascade.dialogues import display as self_instruct_display
+from codecascade.cascade.dialogues.display import SelfInstructDisplay
 from codecascade.cascade.display import RunDisplay
 from codecascade.generation.progress_lines import ProgressLines
 from codecascade.instruct.self_instruct.progress import SelfInstructProgress
@@ -51,6 +52,26 @@ def test_making_dialogues_says_how_many_answers_and_questions_there_are(said: th
                 said.clear()
                 assert said.wait(120)
             assert line in out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_known_answers_count_for_no_rate(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    """Neither those that are read first, nor those that are found out to be not needed."""
+    now = [0.0]
+
+    class Timed(ProgressLines):
+        def __init__(self, *given: object, **more: object) -> None:
+            super().__init__(*given, **more, clock=lambda: now[0])  # type: ignore[arg-type]
+
+    monkeypatch.setattr(self_instruct_display, "ProgressLines", Timed)
+    shown = SelfInstructDisplay(Console(file=io.StringIO(), force_terminal=terminal))
+    for second, done, skipped in ((0, 0, 0), (3, 500, 500), (5, 600, 600), (25, 620, 600), (25, 650, 630)):
+        now[0] = second
+        shown.progress(SelfInstructProgress("answers", done, 1000, skipped=skipped))
+    assert shown.lines.line() == (
+        "tests and solutions: 650 of 1,000 in 20 s, 1.0 a second, about 5 min 50 s left"
+    )
+    assert shown.lines.time_left == "about 5 min 50 s left"
 
 
 def test_a_long_task_says_lines(said: threading.Event) -> None:

@@ -3,101 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from question_teacher import ScriptedBackend, teach
-from rich.console import Console
+from teaching_runs import CHAT, Teachers, rows, told
 
-from codecascade.cascade import run as run_module
 from codecascade.cascade.dialogues import self_instruct as module
 from codecascade.cascade.run import run_cascade
-from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.files.reading import read_json
 from codecascade.plan.display import plan_json
 from codecascade.plan.plan import make_plan
-from codecascade.recipe import Recipe, make_recipe, read_recipe
-
-SMALL = {"batch_tokens": 512, "sequence_length": 512, "micro_batch_rows": 2, "learning_rate": 3e-3}
-CHAT: dict[str, Any] = {
-    "name": "chat",
-    "kind": "instruct",
-    "parent": "base",
-    "steps": 1,
-    "dialogues": "self-instruct",
-    "self_instruct": {"questions": 6, "solutions": 2, "question": {"batch": 4}},
-    **SMALL,
-}
-
-
-class Teachers:
-    """Opens one teacher for all, and remembers who was to be opened."""
-
-    def __init__(self) -> None:
-        self.backend = ScriptedBackend(teach)
-        self.opened: list[tuple[str, str]] = []
-
-    def __call__(self, teacher: Any, model: str, *rest: object) -> ScriptedBackend:
-        self.opened.append((teacher.in_words, model))
-        return self.backend
-
-
-@pytest.fixture
-def teachers(monkeypatch: pytest.MonkeyPatch) -> Teachers:
-    made = Teachers()
-    monkeypatch.setattr(module, "open_teacher", made)
-    return made
-
-
-@pytest.fixture(scope="session")
-def first_run(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a corpus and a stage of code, which the runs of these tests begin with."""
-    stage = {"name": "code", "kind": "code", "parent": "base", "steps": 1, **SMALL}
-    data = {
-        "name": "first",
-        "base": "tiny",
-        "corpus": str(sources),
-        "tokenizer": {"vocabulary": 320},
-        "corpus_build": {"heldout_share": 0.2},
-        "evaluate": {"benchmarks": []},
-        "stage": [stage],
-    }
-    folder = tmp_path_factory.mktemp("first") / "run"
-    run_cascade(make_recipe(data), folder)
-    return folder
-
-
-@pytest.fixture
-def stages(first_run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A recipe of one stage, which makes its dialogues."""
-    monkeypatch.setattr(module, "run_benchmark_texts", lambda recipe: NO_BENCHMARKS)
-    return {
-        "name": "small",
-        "base": str(first_run / "models" / "code"),
-        "corpus": str(first_run / "corpus"),
-        "evaluate": {"benchmarks": []},
-        "stage": [{**CHAT}],
-    }
-
-
-@pytest.fixture
-def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs without what has tests of its own: the timing of steps, and the report with its pictures."""
-    monkeypatch.setattr(run_module, "say_how_long", lambda *rest: None)
-    monkeypatch.setattr(run_module, "write_report", lambda *rest: None)
-
-
-def told(recipe: Recipe, folder: Path) -> str:
-    console = Console(file=open(os.devnull, "w"), record=True, width=200)  # noqa: SIM115
-    run_cascade(recipe, folder, console=console)
-    return console.export_text()
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+from codecascade.recipe import make_recipe, read_recipe
 
 
 def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
@@ -313,24 +231,6 @@ def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
     }
     (cost,) = make_plan(make_recipe(stages)).dialogues
     assert [each.teacher for each in cost.teachers] == ["base"]
-
-
-@pytest.mark.usefixtures("quickly")
-def test_the_study_recipe_in_small(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
-    """The tree of the recipe that is shipped, on a tiny model: four stages from one parent, one of them without."""
-    shipped = read_recipe(
-        "instruct-study", ["self_instruct.teacher={stage='code'}", "self_instruct.questions=5"]
-    )
-    data = json.loads(shipped.model_dump_json(exclude_none=True))
-    nothing: dict[str, Any] = {"benchmarks": []}
-    for stage in data["stage"]:
-        stage |= {**SMALL, "loss_chunk_tokens": 256, "tokens": 512, "warmup_steps": 0, "evaluate": nothing}
-    data |= {"base": stages["base"], "corpus": [stages["corpus"]], "evaluate": nothing}
-    text = told(make_recipe(data), tmp_path / "run")
-    assert [stage["name"] for stage in data["stage"]] == ["code", "self", "mined", "both", "neither"]
-    assert "both: its dialogues are those of self" in text
-    results = read_json(tmp_path / "run" / "results.json")["cost"]
-    assert len({results[name]["tokens"] for name in ("self", "mined", "both", "neither")}) == 1
 
 
 @pytest.mark.usefixtures("quickly")

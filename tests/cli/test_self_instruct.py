@@ -117,7 +117,7 @@ def test_nothing_usable_is_exit_code_1_with_the_funnel(
         ([], "name a MODEL, or --endpoint URL --model NAME"),
         (["--endpoint", "http://localhost:1"], "belong together"),
         (["m", "--endpoint", "http://localhost:1", "--model", "n", "--questions-from", "o"], "three writers"),
-        (["m", "--language", "cobol"], "no language 'cobol'"),
+        (["m", "--language", "cobol"], "language: there is no language 'cobol'; take python or javascript"),
         (["m", "--language", "rust"], "python or javascript"),
         (["m", "--set", "solution=3"], "solution"),
         (["m", "--set", "test_temperature=-1"], "test_temperature"),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
-from codecascade.evaluation.benchmarks.selection import assign_data
+from codecascade.evaluation.benchmarks.selection import assign_data, named_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import (
     BenchmarkData,
@@ -21,6 +21,7 @@ from codecascade.evaluation.data import (
     locate_data,
     read_records,
 )
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import write_jsonl
 
@@ -46,6 +47,36 @@ def test_a_file_of_a_common_name_is_recognised_by_its_fields(tmp_path: Path) -> 
         UserError, match=r"holds no data of docstrings: .*with the fields code and docstring_tokens"
     ):
         locate_data("docstrings", BENCHMARKS["docstrings"].data or BenchmarkData((), ""), tmp_path)
+
+
+def test_named_data_is_for_all_benchmarks_that_have_it(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    for file in (ours, theirs):
+        file.write_text("{}")
+    found = assign_data([f"mbpp={ours}"], ["mbpp_zero_shot", "humaneval"])
+    assert found == dict.fromkeys(["mbpp", "mbpp_sampled", "mbpp_zero_shot"], ours)
+    found = assign_data([f"mbpp_zero_shot={theirs}", f"mbpp={ours}"], [])
+    assert found["mbpp_zero_shot"] == theirs and found["mbpp"] == ours, "the one that is named has its own"
+    settings = EvaluateSettings.model_validate_json(json.dumps({"data": f"gsm8k={ours}"}), strict=True)
+    assert named_data(settings) == {"gsm8k": ours}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (["gone.jsonl"], r"gone.jsonl: evaluate.data: there is no such file or folder"),
+        (["mbp=."], r"evaluate.data: there is no benchmark 'mbp'; did you mean 'mbpp'"),
+        ([""], r"evaluate.data: names no file or folder"),
+        (["own.jsonl"], r'own.jsonl: .* say whose it is: evaluate.data = \["NAME=PATH"\]'),
+    ],
+)
+def test_data_that_a_recipe_names_in_vain(
+    data: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.jsonl").write_text("{}")
+    with pytest.raises(UserError, match=message):
+        named_data(EvaluateSettings(data=tuple(data)))
 
 
 def test_parquets_fields_are_in_its_schema_and_broken_files_are_reported_later(tmp_path: Path) -> None:

@@ -71,6 +71,20 @@ def test_what_was_done_before_is_in_no_rate() -> None:
     assert lines.line() == "mbpp: 450 of 500 in 10 s, 5.0 a second, about 10 s left"
 
 
+def test_what_took_no_time_is_in_no_rate_whenever_it_comes() -> None:
+    now = [0.0]
+    lines = ProgressLines("answers", 0, print, clock=lambda: now[0])
+    lines.begin("tests", 100, 40, skipped=40)
+    assert not lines.has_rate and not lines.time_left
+    now[0] = 10.0
+    lines.update(50, 100, skipped=40)
+    assert lines.has_rate and lines.time_left == "about 50 s left"
+    lines.update(80, 100, skipped=70)
+    assert lines.line() == "tests: 80 of 100 in 10 s, 1.0 a second, about 20 s left"
+    lines.update(100, 100, skipped=70)
+    assert not lines.time_left
+
+
 def test_work_without_a_unit_or_an_end() -> None:
     now = [0.0]
     lines = ProgressLines("corpus", 0, print, in_percent=True, clock=lambda: now[0])

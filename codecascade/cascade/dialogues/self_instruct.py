@@ -2,7 +2,7 @@
 
 They are in ``RUN/dialogues/<stage>/self-instruct/``, with a report and a datasheet. The step can be stopped at any
 moment and goes on. A stage whose dialogues would be made by the same teacher with the same settings as those of an
-earlier stage gets a copy.
+earlier stage gets a copy. So does one that names a folder in which the command made them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,17 @@ from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.generation.backend import Backend
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.atomic import atomic_folder
-from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
+from codecascade.ground.files.atomic import atomic_folder, disk_errors
+from codecascade.ground.format import listed
+from codecascade.instruct.self_instruct.pipeline import (
+    DIALOGUES,
+    QUESTIONS,
+    SUMMARY,
+    TRIPLETS,
+    Backends,
+    read_summary,
+    run_self_instruct,
+)
 from codecascade.instruct.self_instruct.progress import ProgressFunction
 from codecascade.instruct.self_instruct.questions.step import check_questions
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
@@ -59,17 +68,26 @@ class SelfInstructStep:
 
     def copy(self, stage: Stage, twin: Stage) -> None:
         """Give ``stage`` the dialogues of ``twin``."""
-        with atomic_folder(self.folder(stage)) as folder:
-            shutil.copytree(self.folder(twin), folder, dirs_exist_ok=True, ignore=_RESULTS)
+        self._copy(self.folder(twin), stage)
+
+    def _copy(self, made: Path, stage: Stage) -> None:
+        with atomic_folder(self.folder(stage)) as folder, disk_errors(made):
+            shutil.copytree(made, folder, dirs_exist_ok=True, ignore=_RESULTS)
 
     def make(self, stage: Stage, sandbox: Sandbox, progress: ProgressFunction) -> Summary:
-        """Ask, run and choose, or go on where it was stopped; then write the report.
+        """Ask, run and choose, or go on where it was stopped; then write the report. Or take what the command made.
 
         Raises:
-            UserError: the settings, a file that they name or a teacher can't be used.
+            UserError: the settings, a file that they name, a teacher or the folder with what was made can't be used.
             RunFailed: a teacher does not answer, or nothing that it wrote is of use.
         """
         made, out = self._made(stage), self.folder(stage)
+        if made.made_in is not None:
+            before = Path(made.made_in).expanduser()
+            summary = _summary_of(before)
+            summary.require_dialogues()
+            self._copy(before, stage)
+            return summary
         slot = ModelSlot()
         teacher, asker = made.teacher_of(stage.parent), made.asker_of(stage.parent)
         answers = self._opened(teacher, slot)
@@ -89,6 +107,8 @@ class SelfInstructStep:
     def teaching_stages(self, stage: Stage) -> list[str]:
         """The stages of this run that are asked for the stage's dialogues."""
         made = self._made(stage)
+        if made.made_in is not None:
+            return []
         asked = (made.teacher_of(stage.parent).stage, made.asker_of(stage.parent).stage)
         return [name for name in dict.fromkeys(asked) if name is not None and name not in self._bases]
 
@@ -109,6 +129,7 @@ class SelfInstructStep:
             self._settings(stage).model_dump(mode="json"),
             made.teacher_of(stage.parent),
             made.asker_of(stage.parent),
+            made.made_in,
         )
 
     def _opened(self, teacher: TeacherSettings, slot: ModelSlot) -> Backend:
@@ -141,6 +162,9 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
             continue
         assert stage.self_instruct is not None
         made, key = stage.self_instruct, f"stage[{recipe.stage.index(recipe[stage.name])}].self_instruct"
+        if made.made_in is not None:
+            _summary_of(Path(made.made_in).expanduser(), f"{key}.made_in")
+            continue
         try:
             # the corpus of the run is there when the step begins
             check_questions(with_corpus(made.settings, "."))
@@ -154,8 +178,27 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
             raise UserError(error.message, file=error.file, key=named) from None
 
 
+def _summary_of(made: Path, key: str = "self_instruct.made_in") -> Summary:
+    """The summary of a folder that the command made.
+
+    Raises:
+        UserError: the folder is missing, not finished, or another one's.
+    """
+    missing = [name for name in (SUMMARY, DIALOGUES, TRIPLETS, QUESTIONS) if not (made / name).is_file()]
+    if missing:
+        raise UserError(
+            f"is no finished folder of `codecascade self-instruct` (it has no {listed(missing)}); finish it with "
+            "the command that began it, or leave made_in out",
+            file=made,
+            key=key,
+        )
+    return read_summary(made)
+
+
 def named_models(made: StageSelfInstruct) -> Iterator[str]:
     """The models that are loaded from outside the run to be asked."""
+    if made.made_in is not None:
+        return
     for teacher in (made.teacher, made.questions_from):
         if teacher is not None and teacher.model is not None and teacher.endpoint is None:
             yield teacher.model

@@ -66,7 +66,12 @@ def evaluate_model(
 
     Several temperatures, separated by commas, are measured one after the other (a sweep).
     """
-    from codecascade.evaluation.benchmarks.selection import assign_data, assign_samples, named_benchmarks
+    from codecascade.evaluation.benchmarks.selection import (
+        assign_data,
+        assign_samples,
+        named_benchmarks,
+        named_data,
+    )
 
     names = named_benchmarks(benchmark or ())
     scored = assign_samples(samples or (), names)
@@ -98,6 +103,7 @@ def evaluate_model(
         },
         changes or (),
     )
+    given = named_data(settings) | given
     if settings.engine != "own" and model is None:
         raise UserError("is for a MODEL: it says what computes its answers", key="--served-by")
     if scored:

@@ -89,7 +89,10 @@ class EvaluationDisplay:
             figure += f"{', ' * bool(figure)}{at.too_long:,} too long"
         if self._drawn:
             bar = self._bars[at.benchmark]
-            self._progress.start_task(bar)
+            if at.benchmark != self._at:
+                # What was judged before this start counts for no speed.
+                self._progress.reset(bar, total=at.total, completed=at.judged)
+                self._at = at.benchmark
             self._progress.update(bar, total=at.total, completed=at.judged, count=count, figure=figure)
             return
         if at.benchmark != self._at:

@@ -257,7 +257,7 @@ def _table_of(recipe: Path) -> dict[str, Any]:
     """The settings of self-instruct in a recipe: its own table, changed by that of the one stage that has one."""
     from codecascade.recipe.named import recipe_file
     from codecascade.recipe.reading import read_toml
-    from codecascade.recipe.self_instruct import KEY, TEACHERS, merged_self_instruct
+    from codecascade.recipe.self_instruct import KEY, RUN_ONLY, TEACHERS, merged_self_instruct
 
     file = recipe_file(recipe)
     data = read_toml(file)
@@ -276,7 +276,7 @@ def _table_of(recipe: Path) -> dict[str, Any]:
             highlight=False,
             soft_wrap=True,
         )
-    return {key: value for key, value in found.items() if key not in TEACHERS}
+    return {key: value for key, value in found.items() if key not in RUN_ONLY}
 
 
 def _check_who(

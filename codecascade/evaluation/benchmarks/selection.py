@@ -1,4 +1,4 @@
-"""The benchmarks, data and samples files that the command line names, checked before anything is loaded."""
+"""The benchmarks, data and samples files that a command or a recipe names, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_names
 from codecascade.evaluation.data import holds_data, is_available_offline, locate_data, read_records
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 
 
@@ -23,11 +24,15 @@ def named_benchmarks(lists: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+def assign_data(given: Sequence[str], names: Sequence[str], key: str = "--data") -> dict[str, Path]:
     """``[NAME=]PATH`` by benchmark.
 
-    A path without ``NAME=`` is for the only benchmark in ``names``; if there are several, for those whose public
-    files it has.
+    A path with ``NAME=`` is for this benchmark, and for the others that have the same data and are not named
+    themselves: ``mbpp=FILE`` is for ``mbpp_zero_shot`` too. A path without ``NAME=`` is for the only benchmark in
+    ``names``; if there are several, for those whose public files it has.
+
+    Args:
+        key: what errors call the option or the setting.
 
     Raises:
         UserError: there is no such benchmark or path, or a path fits none of the benchmarks.
@@ -37,10 +42,14 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     for text in given:
         name, equals, path_text = text.partition("=")
         if equals and "/" not in name:
-            check_benchmark_names([name], "--data")
-            found[name] = _existing_path(path_text)
+            check_benchmark_names([name], key)
+            found[name] = _existing_path(path_text, key)
         else:
-            unnamed.append(_existing_path(text))
+            unnamed.append(_existing_path(text, key))
+    for name, path in list(found.items()):
+        if (data := BENCHMARKS[name].data) is not None:
+            same = (other for other, benchmark in BENCHMARKS.items() if benchmark.data == data)
+            found = dict.fromkeys(same, path) | found
     for path in unnamed:
         fitting = [
             name
@@ -51,11 +60,20 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
             fitting = [names[0]]
         if not fitting:
             raise UserError(
-                "is the data of none of the benchmarks by its name and fields; say whose it is: --data NAME=PATH",
+                f"is the data of none of the benchmarks by its name and fields; say whose it is: {_say_whose(key)}",
                 file=path,
             )
         found |= dict.fromkeys(fitting, path)
     return found
+
+
+def named_data(settings: EvaluateSettings) -> dict[str, Path]:
+    """The data that ``[evaluate] data`` names, by benchmark. Raises as :func:`assign_data`."""
+    return assign_data(settings.data, (), "evaluate.data")
+
+
+def _say_whose(key: str) -> str:
+    return f"{key} NAME=PATH" if key.startswith("--") else f'{key} = ["NAME=PATH"]'
 
 
 def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
@@ -153,10 +171,10 @@ def data_location(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
     return "on the hub" if benchmark.data.hub else "--data"
 
 
-def _existing_path(path: str) -> Path:
+def _existing_path(path: str, key: str) -> Path:
     if not path.strip():
-        raise UserError("names no file or folder; the current folder is written '.'", key="--data")
+        raise UserError("names no file or folder; the current folder is written '.'", key=key)
     found = Path(path).expanduser()
     if not found.exists():
-        raise UserError("there is no such file or folder", file=path, key="--data")
+        raise UserError("there is no such file or folder", file=path, key=key)
     return found

@@ -37,6 +37,8 @@ _TOOL_WORDS = ("tool_", "tool-", "function_", "function-")
 _CALLS = ("tool_calls", "function_call", "tool_call_id")
 _READ = frozenset({*_CALLS, "name", "weight"})
 """The keys of a message that are looked at, besides role and content."""
+_NO_CONTENT = _READ | {"id", "reasoning_content", "refusal", "timestamp", "date", "model"}
+"""Keys with texts that are not what was said."""
 _TAKE_OUT = 'take the line out, or set unusable = "skip", which counts such lines'
 
 
@@ -115,6 +117,13 @@ def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter
                 key=f"{turn.key}.{key}",
             )
     key = f"{turn.key}.{turn.content_key}" if turn.content_key else turn.key
+    if turn.content is None and (other := _other_text(turn)) is not None:
+        raise UserError(
+            f"is missing, and there is {short(other)}; if that is the text, name it in `columns`, such as "
+            f"{{ content = {short(other)} }}",
+            file=location,
+            key=key,
+        )
     text = _text(turn.content, key, location, notes)
     if not text.strip():
         if role == "system":
@@ -130,6 +139,13 @@ def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter
     # Only answers are trained on, so the weight of another message says nothing.
     trained = _trained(turn, location) or role != "assistant"
     return _Checked(Message(role, text), _role_key(turn), trained)
+
+
+def _other_text(turn: Turn) -> str | None:
+    """The first key of a message, of those that are not read, under which there is a text."""
+    return next(
+        (key for key, value in turn.about.items() if isinstance(value, str) and key not in _NO_CONTENT), None
+    )
 
 
 def _role(turn: Turn, settings: DialogueSource, location: str) -> Role:

@@ -15,7 +15,8 @@ class SelfInstructProgress:
         step: ``questions``: how many were found of those that are wanted; ``answers``: tests and solutions, of all
             that the questions need.
         done, total: pieces of this part.
-        skipped: how many of ``done`` took no time: they were known from before, or are not needed any more.
+        skipped: how many of ``done`` took no time: they were known from before, or are not needed any more. Of
+            questions an estimate.
         kept: dialogues so far, of ``settled`` questions.
         read: answers of the teacher that questions are taken from. Several are asked for at a time, and none is read
             before all are there.
@@ -36,6 +37,9 @@ ProgressFunction = Callable[[SelfInstructProgress], None]
 class QuestionMeter:
     """Tells how many questions there are, and how many answers of the teacher.
 
+    Questions are taken when many answers are there, of which some may have been known before. So how many questions
+    are new is estimated: as many for each answer that was asked for as all answers brought on average.
+
     Args:
         wanted: questions.
         answers: how many answers there are, and how many of them were known from before.
@@ -43,23 +47,22 @@ class QuestionMeter:
 
     def __init__(self, tell: ProgressFunction, wanted: int, answers: Callable[[], tuple[int, int]]) -> None:
         self._tell, self._found, self._wanted, self._answers = tell, 0, wanted, answers
-        self._skipped = 0
+        self._read = 0
+        """The answers from which ``found`` were taken."""
         self.tick()
 
     def update(self, found: int, wanted: int) -> None:
         """So many questions are taken."""
         self._found, self._wanted = found, wanted
+        self._read, _ = self._answers()
         self.tick()
 
     def tick(self) -> None:
         """Tell it again, for the teacher has answered."""
         read, known = self._answers()
-        # Answers that are asked for come after all that are known.
-        if read == known:
-            self._skipped = self._found
-        self._tell(
-            SelfInstructProgress("questions", self._found, self._wanted, skipped=self._skipped, read=read)
-        )
+        new = round(self._found * (read - known) / self._read) if self._read else 0
+        skipped = self._found - new
+        self._tell(SelfInstructProgress("questions", self._found, self._wanted, skipped=skipped, read=read))
 
 
 class Meter:

@@ -21,6 +21,14 @@ BAD: list[tuple[Any, str]] = [
     ([USER, ANSWER], "must be an object, not list"),
     (None, "must be an object, not NoneType"),
     ({"messages": [USER, {"role": "assistant", "content": None}]}, r"messages\[1\]\.content: .* not nothing"),
+    (
+        {"messages": [{"role": "user", "text": "x"}, ANSWER]},
+        r"messages\[0\]\.content: is missing, and there is 'text'; .* `columns`, such as \{ content = 'text' \}",
+    ),
+    (
+        {"messages": [USER, {"role": "assistant", "content": None, "reasoning_content": "x"}]},
+        r"messages\[1\]\.content: .* not nothing",
+    ),
     ({"messages": [USER, {"role": "assistant", "content": 5}]}, r"content: must be a string, not int"),
     ({"messages": [USER, {"role": "assistant", "content": {"text": "x"}}]}, r"content: must be a string, not dict"),
     ({"messages": [{"role": None, "content": "x"}, ANSWER]}, r"messages\[0\]\.role: must be a string, not nothing"),

@@ -17,11 +17,15 @@ def form_of(name: str) -> LanguageForm:
     Raises:
         UserError: there is no such language, self-instruct can't use it, or its programs can't be run here.
     """
-    known = canonical_name(name)
+    usable = " or ".join(LANGUAGES)
+    try:
+        known = canonical_name(name)
+    except UserError:
+        # the sandbox would name all languages that it runs
+        raise UserError(f"there is no language {name!r}; take {usable}", key="language") from None
     if known not in LANGUAGES:
         raise UserError(
-            f"{name} can be run, but self-instruct can't read its tests; take {' or '.join(LANGUAGES)}",
-            key="language",
+            f"{name} can be run, but self-instruct can't read its tests; take {usable}", key="language"
         )
     if reason := why_unusable(known):
         raise UserError(reason, key="language")

@@ -1,20 +1,22 @@
-"""Questions from a file: one a line, a JSON list, or JSON lines."""
+"""Questions from a file: one a line, a JSON list, or JSON lines. Its content says which, whatever its name is."""
 
 from __future__ import annotations
 
+import json
 import keyword
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl
-from codecascade.ground.files.reading import read_json, text_lines
+from codecascade.ground.files.reading import json_object, parse_json, text_lines
 from codecascade.ground.format import listed
 from codecascade.instruct.self_instruct.questions.candidates import Candidate, SourceProgress
 from codecascade.instruct.self_instruct.questions.cleaning import readable, why_no_question
 from codecascade.instruct.self_instruct.questions.parsing import QUESTION_KEYS, without_mark
 
+_TABLES = frozenset({".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".arrow"})
 _OTHER_KEYS = ("topic", "difficulty", "entry_point")
 
 
@@ -32,13 +34,7 @@ class QuestionsOfFile:
     def __init__(self, path: str) -> None:
         self.title = f"questions of {path}"
         file = Path(path).expanduser()
-        if {".jsonl", ".ndjson"} & set(file.suffixes):
-            found = _of_rows(file, read_jsonl(file))
-        elif ".json" in file.suffixes:
-            found = _of_rows(file, _json_rows(file))
-        else:
-            found = _of_lines(file)
-        self._candidates = list(found)
+        self._candidates = list(_read(file))
         if not self._candidates:
             raise UserError("holds no questions", file=file)
         self._read = 0
@@ -53,15 +49,65 @@ class QuestionsOfFile:
             yield candidate
 
 
-def _of_lines(file: Path) -> Iterator[Candidate]:
-    for number, line in enumerate(text_lines(file), 1):
+def _read(file: Path) -> Iterator[Candidate]:
+    suffixes = {suffix.lower() for suffix in file.suffixes}
+    if table := sorted(suffixes & _TABLES):
+        raise UserError(
+            f"is a table ({table[0]}); write its questions into a text file, one a line, or into JSON lines with "
+            "`question`",
+            file=file,
+        )
+    if suffixes & {".jsonl", ".ndjson"}:
+        return _of_rows(file, read_jsonl(file))
+    lines = list(text_lines(file))
+    first = next((line for line in lines if line.strip("\ufeff \t\r\n")), "")
+    if _is_object(first):
+        # JSON lines, whatever the file is called
+        return _of_rows(file, _rows_of(lines, file))
+    content = "".join(lines).removeprefix("\ufeff")
+    if ".json" in suffixes or _is_list(content):
+        return _of_rows(file, _json_rows(content, file))
+    return _of_lines(lines, file)
+
+
+def _is_object(line: str) -> bool:
+    """Whether a line is a whole JSON object."""
+    return isinstance(_json_or_none(line), dict)
+
+
+def _is_list(content: str) -> bool:
+    """Whether a text is a JSON list of texts and objects. ``[1]`` may be the number of a question."""
+    found = _json_or_none(content)
+    return isinstance(found, list) and bool(found) and all(isinstance(each, str | dict) for each in found)
+
+
+def _json_or_none(text: str) -> Any:
+    text = text.removeprefix("\ufeff").strip()
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _rows_of(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        line = line.removeprefix("\ufeff")
+        if line.strip():
+            place = f"{file}:{number}"
+            yield number, json_object(parse_json(line, place), place)
+
+
+def _of_lines(lines: Iterable[str], file: Path) -> Iterator[Candidate]:
+    for number, line in enumerate(lines, 1):
         text = without_mark(readable(line.removeprefix("\ufeff"))).strip()
         if text:
             yield _candidate(text, file, number)
 
 
-def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    content = read_json(file)
+def _json_rows(text: str, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    content = parse_json(text, file)
     if not isinstance(content, list):
         raise UserError(f"must be a list of questions, not {type(content).__name__}", file=file)
     for number, entry in enumerate(content, 1):

@@ -230,10 +230,45 @@ def test_json_lines_may_say_more(tmp_path: Path) -> None:
     assert [each.text for each in found.questions] == [question(2), question(0)]
 
 
+@pytest.mark.parametrize("name", ["questions.txt", "QUESTIONS.JSONL", "questions", "questions.json"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_json_lines_are_read_whatever_the_file_is_called(tmp_path: Path, name: str, end: str) -> None:
+    rows = [{"question": question(number)} for number in range(2)]
+    file = tmp_path / name
+    file.write_bytes(f"\ufeff{end}{end.join(json.dumps(row) for row in rows)}{end}".encode())
+    found = made(settings(5, sources=(QuestionSource(source="file", path=str(file)),)), None)
+    assert [(each.text, each.seed["line"]) for each in found.questions] == [
+        (question(0), "2"),
+        (question(1), "3"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["questions.txt", "questions.JSON"])
+def test_a_json_list_is_read_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text(json.dumps([question(0), {"task": question(1)}], indent=2))
+    found = made(settings(5, sources=(QuestionSource(source="file", path=str(file)),)), None)
+    assert [each.text for each in found.questions] == [question(0), question(1)]
+
+
+def test_a_question_that_begins_with_a_bracket_is_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text(f"[1] {question(0)}\n{{a}} {question(1)}\n")
+    found = made(settings(5, sources=(QuestionSource(source="file", path=str(file)),)), None)
+    assert [each.text for each in found.questions] == [f"[1] {question(0)}", f"{{a}} {question(1)}"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("q.txt", "", "q.txt: holds no questions"),
+        (
+            "q.csv",
+            "question\nWrite it.\n",
+            r"q.csv: is a table \(.csv\); write its questions into a text file",
+        ),
+        ("q.parquet", "PAR1", r"q.parquet: is a table \(.parquet\)"),
+        ("q.txt", '{"question": "Write it, please, do."}\nWrite another one.\n', "q.txt:2: "),
         ("q.jsonl", '{"question": ""}', r"q.jsonl:1: question: is empty"),
         (
             "q.jsonl",
@@ -250,7 +285,8 @@ def test_json_lines_may_say_more(tmp_path: Path) -> None:
         ),
         ("q.jsonl", '["a"]', "q.jsonl:1: "),
         ("q.jsonl", "{", "q.jsonl:1: "),
-        ("q.json", "{}", "q.json: must be a list of questions, not dict"),
+        ("q.json", "{\n}", "q.json: must be a list of questions, not dict"),
+        ("q.json", "{}", r"q.json:1: holds no question: of its keys \(it has none\)"),
         ("q.json", "[3]", r"q.json: \[0\]: must be a text or an object, not int"),
         ("missing.txt", None, "missing.txt: "),
     ],
