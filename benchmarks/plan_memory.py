@@ -76,7 +76,7 @@ def settings_of(ranks: int, length: int) -> TrainingSettings:
         precision="fp32",
         sequence_length=length,
         batch_tokens=length * ranks,
-        activation_checkpointing=True,
+        activation_checkpointing="full",
     )
 
 
