@@ -14,6 +14,7 @@ from rich.text import Text
 from codecascade.evaluation.cost import EvaluationCost
 from codecascade.ground.format import show_bytes, show_count, show_seconds
 from codecascade.plan.devices import DEVICES
+from codecascade.plan.memory.phases import StageMemory
 from codecascade.plan.passes import Passes
 from codecascade.plan.plan import RecipePlan, StagePlan
 from codecascade.plan.self_instruct import SelfInstructCost
@@ -200,10 +201,27 @@ def _phases(plan: RecipePlan) -> Iterator[str]:
         return
     yield (
         f"at most, besides steps: to load {show_bytes(max(each.load for each in planned))}, to write a model "
-        f"{show_bytes(max(each.save for each in planned))} of each device; to write a checkpoint "
-        f"{show_bytes(max(each.checkpoint_host for each in planned))} of a machine's own memory; to measure "
+        f"{show_bytes(max(each.save for each in planned))} of each device; to measure "
         f"{show_bytes(max(each.measuring for each in planned))} of each device that measures"
     )
+    copies = max(each.checkpoint_host for each in planned)
+    if copies:
+        yield (
+            f"while a checkpoint is written beside the steps, its copy takes at most {show_bytes(copies)} of a "
+            f"machine's own memory{_no_room_for_copies(plan, planned)}"
+        )
+
+
+def _no_room_for_copies(plan: RecipePlan, planned: Sequence[StageMemory]) -> str:
+    """What happens where this machine has too little memory for the copies of a stage's checkpoint."""
+    host = plan.device.host_memory
+    if host is None:
+        return ""
+    # a CPU's ranks have their weights and activations there, too
+    ranks = min(plan.devices, plan.device.per_machine) if plan.device.memory is None else 0
+    if all(each.checkpoint_host + ranks * each.step.total <= host for each in planned):
+        return ""
+    return f", of which it has {show_bytes(host)}: where there is no room, training waits for the checkpoint"
 
 
 def _devices(plan: RecipePlan) -> Iterator[str]:
