@@ -34,7 +34,10 @@ def plan_json(plan: RecipePlan, simulated: Simulated | None = None) -> str:
         if simulated is not None and stage["name"] in simulated:
             stage["simulated"] = vars(simulated[stage["name"]])
     warnings = [*plan.warnings, *map(_making, plan.dialogues)]
-    return json.dumps({"stages": stages, "warnings": warnings}, indent=2)
+    data: dict[str, Any] = {"stages": stages, "warnings": warnings}
+    if plan.kept_tokens is not None:
+        data["token_cache"] = vars(plan.kept_tokens)
+    return json.dumps(data, indent=2)
 
 
 def _stage_json(stage: StagePlan) -> dict[str, Any]:
@@ -170,6 +173,8 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
     if plan.devices > 1:
         yield from _meshes(plan)
     yield from _passes(plan.passes)
+    if plan.kept_tokens is not None:
+        yield str(plan.kept_tokens)
     if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
         yield f"measuring takes, in tokens (estimates): {'; '.join(measured)}"
     yield from map(_making, plan.dialogues)

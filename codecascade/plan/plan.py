@@ -19,7 +19,7 @@ from codecascade.plan.devices import Device, unknown_device
 from codecascade.plan.memory.phases import StageMemory, stage_memory
 from codecascade.plan.mesh import fixed_mesh
 from codecascade.plan.misfits import MEASURING, measuring_misfit, misfit_sentences, stage_misfit
-from codecascade.plan.passes import Passes, passes
+from codecascade.plan.passes import KeptTokens, Passes, kept_tokens, passes, read_too_little
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
@@ -80,6 +80,7 @@ class RecipePlan:
         dialogues: the cost of each stage's self-instruct.
         base_parameters: of each model that comes in, by its name; None where its shape is unknown.
         passes: what each stage reads of each source.
+        kept_tokens: what the recipe's ``token_cache`` keeps, if it has one.
     """
 
     name: str
@@ -92,6 +93,7 @@ class RecipePlan:
     dialogues: tuple[SelfInstructCost, ...] = ()
     base_parameters: Mapping[str, int | None] = field(default_factory=dict)
     passes: tuple[Passes, ...] = ()
+    kept_tokens: KeptTokens | None = None
 
     def __getitem__(self, stage: str) -> StagePlan:
         return next(planned for planned in self.stages if planned.name == stage)
@@ -157,6 +159,10 @@ def make_plan(
     configs = {name: base.config for name, base in bases.items()} | shapes
     if too_large := measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
+    read = passes(recipe, {planned.name: planned.steps for planned in stages})
+    kept = kept_tokens(recipe, {name: config.vocab_size for name, config in shapes.items()})
+    if kept is not None:
+        warnings.extend(read_too_little(read))
     speed = None if device.flops is None else device.flops * devices * UTILISATION
     parameters = {
         name: configs[name].num_parameters() if name in configs else None for name in recipe.measured
@@ -174,7 +180,8 @@ def make_plan(
         tuple(evaluations),
         self_instruct_costs(recipe, parameters, speed),
         {name: parameters[name] for name in recipe.roots},
-        passes(recipe, {planned.name: planned.steps for planned in stages}),
+        read,
+        kept,
     )
 
 

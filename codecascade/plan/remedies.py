@@ -108,7 +108,7 @@ def _sparing(stage: Stage, rows: int, fits: Callable[[Mapping[str, Any]], bool])
 
 
 def _most_sparing(stage: Stage) -> Changes:
-    *_, most = {}, *_checkpointing(stage)
+    most = next(reversed(_checkpointing(stage)), {})
     return {**most, **({"micro_batch_rows": 1} if stage.micro_batch_rows > 1 else {})}
 
 
