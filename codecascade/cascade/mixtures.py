@@ -123,7 +123,9 @@ class Mixtures:
             if source.kind not in MADE or self._run.has_dialogues(stage.name, source.kind)
         ]
 
-    def stream(self, stage: Stage, tokenizer: Tokenizer, progress: Progress) -> TokenStream:
+    def stream(
+        self, stage: Stage, tokenizer: Tokenizer, progress: Progress = lambda what, done, total: None
+    ) -> TokenStream:
         """The stage's data stream. All ranks must call this.
 
         Its draws are keyed by the stage's seed, and by its name or that of the stage whose data it has.

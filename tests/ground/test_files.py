@@ -157,22 +157,20 @@ def test_what_a_killed_process_left_of_a_large_file_is_removed(tmp_path: Path) -
     assert sorted(tmp_path.iterdir()) == sorted([path, *mine])
 
 
-def test_a_file_that_was_taken_for_a_leftover_at_once_is_made_again(
+def test_a_file_that_is_taken_for_a_leftover_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, made = tempfile.mkstemp, []
 
     def make_and_lose_the_first(**where: Any) -> tuple[int, str]:
-        descriptor, name = make(**where)
-        if not made:
+        made.append(make(**where))
+        if len(made) == 1:
             files.remove_abandoned(tmp_path / "x")
-        made.append(Path(name))
-        return descriptor, name
+        return made[-1]
 
     monkeypatch.setattr(tempfile, "mkstemp", make_and_lose_the_first)
     files.atomic_write(tmp_path / "x", "whole")
-    assert (tmp_path / "x").read_text() == "whole"
-    assert len(made) == 2 and [*tmp_path.iterdir()] == [tmp_path / "x"]
+    assert len(made) == 2 and [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_leftovers_are_those_of_just_this_name(tmp_path: Path) -> None:
