@@ -65,7 +65,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "run": RunSettings,
 }
 
-_MOVED = {
+_MOVED: dict[tuple[str, ...], str] = {
     ("parallel", "checkpointing"): "is a setting of stages now; give each stage that needs it "
     "activation_checkpointing = 'full' or 'selective'",
 }
