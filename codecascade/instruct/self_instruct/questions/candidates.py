@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -63,20 +63,15 @@ class CandidateSource(Protocol):
 
 
 class TakenQuestions:
-    """The questions that were taken so far, and which of them the teacher asks again and again."""
+    """The questions that were taken so far."""
 
     def __init__(self) -> None:
         self._by_topic: dict[str, list[str]] = {}
         self._texts: dict[str, str] = {}
-        self._repeats: Counter[str] = Counter()
 
     def take(self, question_id: str, candidate: Candidate) -> None:
         self._texts[question_id] = candidate.text
         self._by_topic.setdefault(candidate.topic, []).append(candidate.text)
-
-    def repeat(self, question_id: str) -> None:
-        """A question that was taken before was asked once more."""
-        self._repeats[question_id] += 1
 
     def __contains__(self, question_id: str) -> bool:
         return question_id in self._texts
@@ -84,12 +79,9 @@ class TakenQuestions:
     def __getitem__(self, question_id: str) -> str:
         return self._texts[question_id]
 
-    def to_avoid(self, topic: str, most: int) -> list[str]:
-        """Questions that a prompt on ``topic`` should name: half of them those that come again most often, the
-        others the newest of the topic."""
-        repeated = [self._texts[key] for key, _ in self._repeats.most_common((most + 1) // 2)]
-        newest = [text for text in reversed(self._by_topic.get(topic, [])) if text not in repeated]
-        return [*repeated, *newest][:most]
+    def newest_of(self, topic: str, most: int) -> list[str]:
+        """The questions of ``topic`` that were taken last, the newest first."""
+        return self._by_topic.get(topic, [])[::-1][:most]
 
 
 class RecentYield:

@@ -1,13 +1,17 @@
 """Questions by prompt: many at a time, on topics and difficulties that are asked for in turn.
 
-Prompts belong to groups of 1, 1, 2, 4, 8, 8 and so on. A prompt names questions of earlier groups that should not be
-asked again. So the prompts of a group can be asked together, and none depends on how many questions are wanted: a
-run that is continued with more questions asks the same prompts, and then more of them.
+A round has one prompt for each topic. From the second round on a prompt names the newest questions of its topic,
+which should not be asked again. So the prompts of a round can be asked together, and none depends on how many
+questions are wanted: a run that is continued with more questions asks the same prompts, and then more of them.
+
+Questions of other topics are never named, however often they come again. A small teacher takes what is named for
+examples: it asks them in other words, they are named again, and in the end it asks nothing else, whatever the topic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 from codecascade.generation.backend import Prompt
 from codecascade.generation.requests import SamplingParams
@@ -23,7 +27,9 @@ from codecascade.instruct.self_instruct.questions.settings import QuestionSettin
 from codecascade.instruct.self_instruct.questions.topics import Theme, path_of, read_topics, theme
 from codecascade.instruct.self_instruct.teacher import Answer, Ask, Teacher, sampling_seed
 
-LARGEST_GROUP = 8
+AT_ONCE = 64
+"""Prompts that are asked together, at most. They are no more than were asked before: a useless teacher is soon found
+out."""
 LONGEST_NAMED = 200
 """Characters of an earlier question that a prompt names."""
 PLAIN_STOP = ("\n#",)
@@ -67,29 +73,32 @@ class PromptedQuestions:
     def candidates(self, progress: SourceProgress) -> Iterator[Candidate]:
         brought = RecentYield(self._settings.patience, self._settings.batch)
         too_long = 0
-        for group in _groups():
-            prompts = {number: self._prompt(number) for number in group}
-            waiting = list(group)
+        for round_ in count():
+            waiting = [self._ask(number) for number in self._numbers(round_)]
             while waiting:
-                count = brought.prompts_for(progress.wanted, LARGEST_GROUP)
-                together, waiting = waiting[:count], waiting[count:]
-                asks = [self._ask(number, prompts[number]) for number in together]
-                for number, (answer,) in zip(together, self._teacher.ask_in_order(asks), strict=True):
-                    before = progress.taken
+                most = min(AT_ONCE, max(1, self.prompts))
+                many = brought.prompts_for(progress.wanted, most)
+                asks, waiting = waiting[:many], waiting[many:]
+                for (answer,) in self._teacher.ask_in_order(asks):
+                    asked, before = self._theme(self.prompts), progress.taken
                     self.prompts += 1
                     too_long = too_long + 1 if answer.finish_reason == "context" else 0
-                    yield from self._read(answer, self._theme(number))
+                    yield from self._read(answer, asked)
                     brought.add(progress.taken - before)
                     if brought.is_exhausted:
                         self._notes.append(brought.in_words + (TOO_LONG if too_long else ""))
                         return
+
+    def _numbers(self, round_: int) -> range:
+        """The prompts of a round."""
+        return range(round_ * len(self._topics), (round_ + 1) * len(self._topics))
 
     def _theme(self, number: int) -> Theme:
         return theme(number, self._topics, self._settings.difficulties, self._seed)
 
     def _prompt(self, number: int) -> Prompt:
         asked = self._theme(number)
-        avoid = self._taken.to_avoid(asked.topic, self._settings.shown)
+        avoid = self._taken.newest_of(asked.topic, self._settings.shown)
         fields = {
             "count": str(self._settings.batch),
             "topic": asked.topic,
@@ -99,7 +108,7 @@ class PromptedQuestions:
         }
         return self._file.prompt(fields, stop=() if self._teacher.chat else PLAIN_STOP)
 
-    def _ask(self, number: int, prompt: Prompt) -> Ask:
+    def _ask(self, number: int) -> Ask:
         settings = self._settings
         sampling = SamplingParams(
             max_new_tokens=settings.tokens,
@@ -107,7 +116,7 @@ class PromptedQuestions:
             top_p=settings.top_p,
             seed=sampling_seed(self._seed, "questions", number),
         )
-        return Ask(f"questions/{number}", prompt, sampling)
+        return Ask(f"questions/{number}", self._prompt(number), sampling)
 
     def _read(self, answer: Answer, asked: Theme) -> Iterator[Candidate]:
         found = parse_questions(answer.text, finished=answer.finish_reason != "length")
@@ -135,11 +144,3 @@ def named_to_avoid(questions: Sequence[str]) -> str:
     return "\n".join(
         ["These were asked already, so ask for something else:", *(f"- {line}" for line in lines)]
     )
-
-
-def _groups() -> Iterator[range]:
-    start = 0
-    while True:
-        end = start + max(1, min(LARGEST_GROUP, start))
-        yield range(start, end)
-        start = end

@@ -55,7 +55,10 @@ class QuestionSettings(Settings):
         ("easy", "medium"), min_length=1, description="asked for in turn"
     )
     shown: int = Field(
-        8, ge=0, le=100, description="earlier questions that a prompt names as not to be asked again"
+        8,
+        ge=0,
+        le=100,
+        description="newest questions of its topic that a prompt names as not to be asked again",
     )
     temperature: float = Field(1.0, ge=0, le=5, description="of the answers")
     top_p: float = Field(0.95, gt=0, le=1, description="of the answers")

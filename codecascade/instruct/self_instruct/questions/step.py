@@ -169,11 +169,9 @@ class _QuestionStep:
         if candidate.problem or not id_:
             return self._drop(candidate, "unusable", candidate.problem or "no words")
         if id_ in self._taken:
-            self._taken.repeat(id_)
             return self._drop(candidate, "duplicate")
         alike = self._alike.match(candidate.text)
         if alike is not None and self._question.near_duplicates is not None:
-            self._taken.repeat(alike[0])
             return self._drop(
                 candidate, "near_duplicate", f"{alike[1]:.0%} of the words of: {self._taken[alike[0]]}"
             )

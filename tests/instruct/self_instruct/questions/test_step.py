@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -105,28 +106,32 @@ def test_what_is_made_does_not_depend_on_what_is_asked_together(taught: Taught, 
     assert made(settings(8), taught(fresh)).questions == again.questions
 
 
-def test_prompts_name_what_was_asked_too_often(taught: Taught) -> None:
-    often = question(500)
-    lists = Lists()
-    backend = ScriptedBackend(lambda prompt: f"{lists(prompt)}\n5. {often}")
-    found = made(settings(40, batch=5), taught(backend))
-    assert found.counts["duplicate"] == found.counts["prompts"] - 2, "the last answer is not read to its end"
-    assert not [prompt for prompt in backend.asked[:2] if often in prompt]
-    assert all(f"- {often}" in prompt for prompt in backend.asked[4:])
+def test_prompts_name_the_newest_questions_of_their_topic_alone(taught: Taught, tmp_path: Path) -> None:
+    """A small teacher takes what is named for examples, so no other topic's question is named, however often it
+    comes again."""
+    (topics := tmp_path / "topics.txt").write_text("coins\nrivers\n")
+    often, new = question(500), itertools.count()
+    backend = ScriptedBackend(
+        lambda prompt: "\n".join(f"- {question(next(new))}" for _ in range(4)) + f"\n- {often}"
+    )
+    found = made(settings(24, batch=5, shown=3, topics=str(topics)), taught(backend))
+    topic_of = {each.text: each.topic for each in found.questions}
+    assert len(backend.asked) == 6
+    for number, prompt in enumerate(backend.asked):
+        named = re.findall(r"^- (Write .*)$", prompt.partition("ask for something else:")[2], re.MULTILINE)
+        assert len(named) == (3 if number >= 2 else 0)
+        topic = re.findall("about this topic: (.*)", prompt)[-1]
+        assert {topic_of[text] for text in named} <= {topic}
+        assert often not in named or topic_of[often] == topic
     none = ScriptedBackend(backend.write)
-    made(settings(40, batch=5, shown=0), taught(none))
+    made(settings(40, batch=5, shown=0, topics=str(topics)), taught(none))
     assert not [prompt for prompt in none.asked if "asked already" in prompt]
 
 
-def test_prompts_name_what_is_asked_again_in_other_words(taught: Taught) -> None:
-    first = "Write a function that counts coins, sorts apples and drops rivers."
-    other = "Write a function that drops rivers, counts coins and sorts apples."
-    lists = Lists()
-    fifth = iter([first])
-    backend = ScriptedBackend(lambda prompt: f"{lists(prompt)}\n5. {next(fifth, other)}")
-    found = made(settings(40, batch=5, near_duplicates=0.8), taught(backend))
-    assert found.counts["duplicate"] == 0 and found.counts["near_duplicate"] > 5
-    assert all(f"- {first}" in prompt for prompt in backend.asked[4:])
+def test_many_prompts_are_asked_together_once_they_bring_something(taught: Taught) -> None:
+    backend = ScriptedBackend(Lists())
+    made(settings(200, batch=4), taught(backend))
+    assert backend.batches == [1, 1, 2, 4, 8, 16, 18], "twice as many each time, and no more than are needed"
 
 
 @pytest.mark.parametrize("answer", ["", "I can't.", "1. No.\n2. Never.", f"1. {question(1)}"])
