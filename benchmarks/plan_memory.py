@@ -1,7 +1,7 @@
 """The memory of a training step: measured on this machine's CPU, beside what the simulation of ``plan`` counts.
 
     python benchmarks/plan_memory.py                      # 1 billion parameters on 1, 2 and 4 ranks; up to 18 GB
-    python benchmarks/plan_memory.py --layers 4           # a smaller model
+    python benchmarks/plan_memory.py --layers 1 --vocabulary 4000       # a smaller model, 2 GB
 
 Every rank takes two steps on random tokens, in fp32. Measured is the resident memory of its process: the highest
 value during the second step, less the value before the model was made. The simulation counts the same step on fake
@@ -76,7 +76,7 @@ def settings_of(ranks: int, length: int) -> TrainingSettings:
         precision="fp32",
         sequence_length=length,
         batch_tokens=length * ranks,
-        activation_checkpointing=True,
+        activation_checkpointing="full",
     )
 
 
@@ -136,14 +136,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--layers", type=int, default=SHAPE.num_hidden_layers)
+    parser.add_argument("--vocabulary", type=int, default=SHAPE.vocab_size, help="rows of the two tables")
     parser.add_argument("--length", type=int, default=128, help="tokens of a rank's row")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     options = parser.parse_args()
-    config = replace(SHAPE, num_hidden_layers=options.layers)
+    config = replace(SHAPE, num_hidden_layers=options.layers, vocab_size=options.vocabulary)
     needed = 18 * config.num_parameters()
     if needed > available():
         raise SystemExit(
-            f"this takes {show_bytes(needed)}, and {show_bytes(available())} are free; fewer --layers"
+            f"this takes {show_bytes(needed)}, and {show_bytes(available())} are free; give fewer --layers "
+            "or a smaller --vocabulary"
         )
     print(f"{config.num_parameters():,} parameters, rows of {options.length} tokens")
     print("| ranks | measured of a rank | simulated | measured / simulated | s |")

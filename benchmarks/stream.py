@@ -2,6 +2,7 @@
 
     python benchmarks/stream.py                        # under a minute
     python benchmarks/stream.py --corpus FOLDER --base MODEL --consumption 12000
+    python benchmarks/stream.py --kept                 # each case also with the corpus kept as tokens (token_cache)
 
 The stream should deliver at least 20 times what training consumes. Rates are per second of the process's CPU time,
 which other processes do not change, and per second of wall-clock time. ``--consumption`` is the rate to compare with.
@@ -18,21 +19,29 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from codecascade.corpus.build import build_corpus
-from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.corpus import Corpus, DocumentTable
+from codecascade.corpus.documents import KINDS
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import show_bytes
 from codecascade.model.sources import load
 from codecascade.tokens.infilling import add_infilling_tokens
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.parallel.ranks import World
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 from codecascade.training.stream.stream import TokenStream
 from codecascade.training.stream.stream_sources import StreamSource
+from codecascade.training.stream.tokenized.cache import TokenCache
 
 FUNCTIONS = MixtureItem(
     source="python", share=1, granularity="function", min_characters=80, max_characters=700
@@ -76,6 +85,29 @@ def measure(stream: TokenStream, rows: int, tokens: int) -> dict[str, float]:
     }
 
 
+def kept_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> tuple[TokenCache, str]:
+    """A cache with the tokens of a whole corpus, and what it took to make it."""
+    cache = TokenCache(folder, World(0, 1, torch.device("cpu"), None))
+    tables = [corpus.documents("train", kind) for kind in KINDS]
+    cpu = time.process_time()
+    cache.tokenized([table for table in tables if len(table)], tokenizer, lambda name, done, total: None)
+    cpu = time.process_time() - cpu
+    text = sum(table.total_bytes for table in tables)
+    kept = sum(file.stat().st_size for file in folder.rglob("*.arrow"))
+    return (
+        cache,
+        f"{show_bytes(text)} of text kept as {show_bytes(kept)} of tokens, in {cpu:.1f} s of CPU time",
+    )
+
+
+def with_tokens(
+    sources: Sequence[StreamSource], cache: TokenCache, tokenizer: Tokenizer
+) -> list[StreamSource]:
+    tables = [source.table for source in sources if isinstance(source.table, DocumentTable)]
+    known = cache.tokenized(tables, tokenizer, lambda name, done, total: None)
+    return [replace(source, tokenized=tokens) for source, tokens in zip(sources, known, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -87,6 +119,7 @@ def main() -> None:
     parser.add_argument("--consumption", type=float, default=450, help="tokens a second that training takes")
     parser.add_argument("--tokens", type=int, default=400_000, help="in each case")
     parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--kept", action="store_true", help="measure with the corpus kept as tokens, too")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -98,10 +131,17 @@ def main() -> None:
                 build_corpus(["stdlib"], folder, CorpusSettings())
             corpus = Corpus.open(folder)
             figures = {}
+            if arguments.kept:
+                cache, made = kept_tokens(corpus, tokenizer, Path(temporary, "tokens"))
+                print(made)
             for name, (mixture, options) in CASES.items():
                 sources = [StreamSource.of(item, corpus.documents("train", item.source)) for item in mixture]
-                stream = TokenStream(sources, tokenizer, rows=arguments.rows, seed=0, **options)
-                figures[name] = measure(stream, arguments.rows, arguments.tokens)
+                ways = {name: sources}
+                if arguments.kept and all(item.granularity == "document" for item in mixture):
+                    ways[f"{name}; tokens kept"] = with_tokens(sources, cache, tokenizer)
+                for way, chosen in ways.items():
+                    stream = TokenStream(chosen, tokenizer, rows=arguments.rows, seed=0, **options)
+                    figures[way] = measure(stream, arguments.rows, arguments.tokens)
     except UserError as error:
         sys.exit(str(error))
 

@@ -15,7 +15,6 @@ from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
 from codecascade.instruct.dialogues.settings import MADE, DialogueSource
 from codecascade.instruct.mine import mine_dialogues
-from codecascade.plan.passes import BYTES_PER_TOKEN
 from codecascade.recipe.defaults import MOST_MINED
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
@@ -24,6 +23,8 @@ from codecascade.training.stream.dialogue_examples import dialogue_example
 from codecascade.training.stream.settings import MixtureItem
 from codecascade.training.stream.stream import TokenStream
 from codecascade.training.stream.stream_sources import StreamSource
+from codecascade.training.stream.tokenized.cache import Progress, TokenCache
+from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
 
 _LOOKED_AT = 10_000
 _TRIED = 1000
@@ -36,10 +37,14 @@ MANY_PASSES = 10
 
 
 class Mixtures:
-    """The sources of all stages. Each corpus is opened once."""
+    """The sources of all stages. Each corpus is opened once.
 
-    def __init__(self, corpus: Corpus, run: RunFolder) -> None:
-        self._corpus, self._run = corpus, run
+    Args:
+        tokens: where the documents are kept as tokens, if they are.
+    """
+
+    def __init__(self, corpus: Corpus, run: RunFolder, tokens: TokenCache | None = None) -> None:
+        self._corpus, self._run, self._tokens = corpus, run, tokens
         self._others: dict[str, Corpus] = {}
         self._read: dict[str, ReadDialogues] = {}
 
@@ -118,12 +123,19 @@ class Mixtures:
             if source.kind not in MADE or self._run.has_dialogues(stage.name, source.kind)
         ]
 
-    def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
-        """The stage's data stream.
+    def stream(
+        self, stage: Stage, tokenizer: Tokenizer, progress: Progress = lambda what, done, total: None
+    ) -> TokenStream:
+        """The stage's data stream. All ranks must call this.
 
         Its draws are keyed by the stage's seed, and by its name or that of the stage whose data it has.
+
+        Args:
+            progress: of the making of tokens that are to be kept and are not there.
         """
         sources = [source for item in stage.mixture for source in self._sources(stage, item)]
+        if self._tokens is not None:
+            sources = self._tokenized(self._tokens, sources, tokenizer, progress)
         return TokenStream(
             sources,
             tokenizer,
@@ -199,6 +211,18 @@ class Mixtures:
             share = item.share * source.share / total
             found.append(replace(StreamSource.of(item, table), name=name, share=share))
         return found
+
+    def _tokenized(
+        self, cache: TokenCache, sources: Sequence[StreamSource], tokenizer: Tokenizer, progress: Progress
+    ) -> list[StreamSource]:
+        """``sources`` with the tokens of those that are read by whole documents."""
+        tables = {
+            source.name: source.table
+            for source in sources
+            if isinstance(source.table, DocumentTable) and source.granularity == "document"
+        }
+        known = dict(zip(tables, cache.tokenized([*tables.values()], tokenizer, progress), strict=True))
+        return [replace(source, tokenized=known.get(source.name)) for source in sources]
 
     def _documents(self, item: MixtureItem) -> DocumentTable:
         corpus = self._corpus if item.corpus is None else self._opened(item.corpus)

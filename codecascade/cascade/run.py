@@ -52,6 +52,7 @@ from codecascade.sandbox.sandbox import Sandbox
 from codecascade.training.parallel.messages import Messages
 from codecascade.training.parallel.ranks import World, join_world, release_memory
 from codecascade.training.parallel.shared_folder import check_shared
+from codecascade.training.stream.tokenized.cache import open_token_cache
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,8 @@ class _Cascade:
         self.corpus = self.world.on_all(lambda: Corpus.open(corpus_folder(self.recipe, self.folder)))
         train = self.corpus.manifest.splits["train"].total
         self.display.say(f"corpus: {counted(train.documents, 'document')}, {show_bytes(train.bytes)}")
-        self.mixtures = Mixtures(self.corpus, self.folder)
+        tokens = open_token_cache(self.recipe.run.token_cache, self.world)
+        self.mixtures = Mixtures(self.corpus, self.folder, tokens)
         self.mixtures.check(self.recipe, self.untrained)
 
     def _prepare_bases(self) -> None:

@@ -52,9 +52,10 @@ def train_stage(
         _write_untrained(recipe, stage, prepared, weights, run, world)
         display.say(f"{stage.name}: not trained, its parent's weights")
         return
-    stream = mixtures.stream(stage, prepared.tokenizer)
+    with display.task(f"tokens for {stage.name}") as progress:
+        stream = mixtures.stream(stage, prepared.tokenizer, progress)
     checkpoints = run.checkpoints(stage.name)
-    with display.training(stage.name) as progress:
+    with display.training(stage.name) as step_taken:
         cost = train(
             model,
             stream,
@@ -65,7 +66,7 @@ def train_stage(
             fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
             new_token_ids=prepared.new_token_ids,
             weights=weights,
-            progress=progress,
+            progress=step_taken,
         )
     folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
     world.from_first(lambda: check_target(folder))

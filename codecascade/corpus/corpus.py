@@ -110,7 +110,7 @@ class DocumentTable(Sequence[Document]):
         self._groups: list[tuple[Path, int]] = []
         starts, rows, start = [], [], 0
         for shard in shards:
-            with _opened(shard) as file:
+            with opened_shard(shard) as file:
                 matches = pc.equal(file.read(columns=[column]).column(0), value).to_numpy()
                 rows.append(np.flatnonzero(matches) + start)
                 for group in range(file.num_row_groups):
@@ -132,19 +132,34 @@ class DocumentTable(Sequence[Document]):
     def __getitem__(self, index: int | slice) -> Document | list[Document]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        row = self._rows[index]
-        group = int(np.searchsorted(self._starts, row, "right")) - 1
-        position = int(row - self._starts[group])
+        group, position = self._place(index)
         return Document(*(column[position].as_py() for column in self._columns(group)))
 
     def __iter__(self) -> Iterator[Document]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def shards(self) -> list[Path]:
+        """Those that hold documents of this table, in order."""
+        groups = np.unique(np.searchsorted(self._starts, self._rows, "right") - 1)
+        return list(dict.fromkeys(self._groups[group][0] for group in groups.tolist()))
+
+    def locate(self, index: int) -> tuple[Path, int, int]:
+        """Where a document is: its shard, the number of the row group in it, and its position in the group."""
+        group, position = self._place(index)
+        return *self._groups[group], position
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """The number of the document's row group, of all shards, and its position in the group."""
+        row = self._rows[index]
+        group = int(np.searchsorted(self._starts, row, "right")) - 1
+        return group, int(row - self._starts[group])
+
     def values(self, column: str) -> list[str]:
         """One column of all documents, without reading their texts."""
         found: list[str] = []
         for shard in dict.fromkeys(shard for shard, _ in self._groups):
-            with _opened(shard) as file:
+            with opened_shard(shard) as file:
                 found += file.read(columns=[column]).column(0).to_pylist()
         return [found[row] for row in self._rows.tolist()]
 
@@ -153,7 +168,7 @@ class DocumentTable(Sequence[Document]):
             columns = self._cache.pop(group, None)
             if columns is None:
                 shard, number = self._groups[group]
-                with _opened(shard) as file:
+                with opened_shard(shard) as file:
                     table = file.read_row_group(number, columns=list(Document._fields))
                 columns = [table.column(name).combine_chunks() for name in Document._fields]
                 if len(self._cache) >= CACHED_GROUPS:
@@ -177,7 +192,12 @@ def sample_texts(corpus: Corpus, kinds: Sequence[str], characters: int) -> list[
 
 
 @contextmanager
-def _opened(shard: Path) -> Iterator[pq.ParquetFile]:
+def opened_shard(shard: Path) -> Iterator[pq.ParquetFile]:
+    """A shard, open for reading.
+
+    Raises:
+        UserError: it is broken, or something in the block could not read it.
+    """
     try:
         with pq.ParquetFile(shard, memory_map=True) as file:
             yield file

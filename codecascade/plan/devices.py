@@ -7,6 +7,7 @@ for the CUDA context, buffers of the communication library and fragmentation.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Device:
         flops: FLOP/s of dense bf16 products; None where it is not known.
         within, between: bytes per second that a device sends to one in its machine, and to one in another machine.
         source: of these figures, in words.
+        host_memory: bytes of a machine's own memory; None where it is not known.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Device:
     between: float
     source: str
     per_machine: int = PER_MACHINE
+    host_memory: int | None = None
 
     def __str__(self) -> str:
         known = [
@@ -165,7 +168,8 @@ def this_device(*, timed: bool = True) -> Device:
     flops = this_device_flops() if timed else None
     if device.type == "cpu":
         title = "this machine's CPU"
-        return Device(title, None, flops, _NETWORK_OF_OTHERS.within, _NETWORK_OF_OTHERS.between, "timed")
+        links = _NETWORK_OF_OTHERS.within, _NETWORK_OF_OTHERS.between
+        return Device(title, None, flops, *links, "timed", host_memory=_physical_memory())
     properties = torch.cuda.get_device_properties(device)
     name = f" {properties.name} "
     like = next((DEVICES[key] for words, key in _CUDA_NAMES if f" {words} " in name), _NETWORK_OF_OTHERS)
@@ -177,7 +181,12 @@ def this_device(*, timed: bool = True) -> Device:
         like.between,
         f"timed; links as {like.name}" if like.name else "timed; links assumed",
         max(1, torch.cuda.device_count()),
+        _physical_memory(),
     )
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def this_device_flops() -> float:

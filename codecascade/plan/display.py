@@ -14,6 +14,7 @@ from rich.text import Text
 from codecascade.evaluation.cost import EvaluationCost
 from codecascade.ground.format import show_bytes, show_count, show_seconds
 from codecascade.plan.devices import DEVICES
+from codecascade.plan.memory.phases import StageMemory
 from codecascade.plan.passes import Passes
 from codecascade.plan.plan import RecipePlan, StagePlan
 from codecascade.plan.self_instruct import SelfInstructCost
@@ -33,7 +34,10 @@ def plan_json(plan: RecipePlan, simulated: Simulated | None = None) -> str:
         if simulated is not None and stage["name"] in simulated:
             stage["simulated"] = vars(simulated[stage["name"]])
     warnings = [*plan.warnings, *map(_making, plan.dialogues)]
-    return json.dumps({"stages": stages, "warnings": warnings}, indent=2)
+    data: dict[str, Any] = {"stages": stages, "warnings": warnings}
+    if plan.kept_tokens is not None:
+        data["token_cache"] = vars(plan.kept_tokens)
+    return json.dumps(data, indent=2)
 
 
 def _stage_json(stage: StagePlan) -> dict[str, Any]:
@@ -169,6 +173,8 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
     if plan.devices > 1:
         yield from _meshes(plan)
     yield from _passes(plan.passes)
+    if plan.kept_tokens is not None:
+        yield str(plan.kept_tokens)
     if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
         yield f"measuring takes, in tokens (estimates): {'; '.join(measured)}"
     yield from map(_making, plan.dialogues)
@@ -200,10 +206,27 @@ def _phases(plan: RecipePlan) -> Iterator[str]:
         return
     yield (
         f"at most, besides steps: to load {show_bytes(max(each.load for each in planned))}, to write a model "
-        f"{show_bytes(max(each.save for each in planned))} of each device; to write a checkpoint "
-        f"{show_bytes(max(each.checkpoint_host for each in planned))} of a machine's own memory; to measure "
+        f"{show_bytes(max(each.save for each in planned))} of each device; to measure "
         f"{show_bytes(max(each.measuring for each in planned))} of each device that measures"
     )
+    copies = max(each.checkpoint_host for each in planned)
+    if copies:
+        yield (
+            f"while a checkpoint is written beside the steps, its copy takes at most {show_bytes(copies)} of a "
+            f"machine's own memory{_no_room_for_copies(plan, planned)}"
+        )
+
+
+def _no_room_for_copies(plan: RecipePlan, planned: Sequence[StageMemory]) -> str:
+    """What happens where this machine has too little memory for the copies of a stage's checkpoint."""
+    host = plan.device.host_memory
+    if host is None:
+        return ""
+    # a CPU's ranks have their weights and activations there, too
+    ranks = min(plan.devices, plan.device.per_machine) if plan.device.memory is None else 0
+    if all(each.checkpoint_host + ranks * each.step.total <= host for each in planned):
+        return ""
+    return f", of which it has {show_bytes(host)}: where there is no room, training waits for the checkpoint"
 
 
 def _devices(plan: RecipePlan) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.plan.mesh import is_fixed, with_mesh
+from codecascade.plan.misfits import MEASURING, misfit_sentences
 from codecascade.plan.plan import RecipePlan, StagePlan
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.training.parallel.settings import MeshShape
@@ -28,10 +29,10 @@ def refuse_misfits(plan: RecipePlan, stages: Collection[str], file: str | Path |
     Raises:
         UserError: it does not fit. The message names the smallest changes that make it fit.
     """
-    misfits = [words for name, words in plan.misfits.items() if name in stages or name not in _names(plan)]
+    misfits = {name: words for name, words in plan.misfits.items() if name in {*stages, MEASURING}}
     if plan.device.memory is None:
-        misfits += [_in_host_memory(stage, plan) for stage in plan.stages if stage.name in stages]
-    found = [words for words in misfits if words]
+        misfits |= {stage.name: _in_host_memory(stage, plan) for stage in plan.stages if stage.name in stages}
+    found = misfit_sentences({name: words for name, words in misfits.items() if words})
     if found:
         raise UserError(f"does not fit into the devices' memory. {'. '.join(found)}", file=file)
 
@@ -55,10 +56,6 @@ def _with_mesh(stage: Stage, mesh: MeshShape | None) -> Stage:
     return meshed if is_fixed(meshed) else stage
 
 
-def _names(plan: RecipePlan) -> set[str]:
-    return {stage.name for stage in plan.stages}
-
-
 def _in_host_memory(stage: StagePlan, plan: RecipePlan) -> str:
     if stage.memory is None:
         return ""
@@ -69,6 +66,6 @@ def _in_host_memory(stage: StagePlan, plan: RecipePlan) -> str:
     if needed <= there:
         return ""
     return (
-        f"{stage.name}: weights, gradients and optimizer take {show_bytes(needed)} of this machine's "
+        f"weights, gradients and optimizer take {show_bytes(needed)} of this machine's "
         f"{show_bytes(there)}; set train = 'lora', take a smaller base, or use more machines"
     )

@@ -1,20 +1,23 @@
-"""How often each stage reads its sources: passes over a corpus that is here, and else the text for one pass."""
+"""How often each stage reads its sources, and what the corpora take as tokens where these are kept.
+
+It is passes over a corpus that is here, and else the text for one pass.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.manifest import SplitManifest, read_manifest
 from codecascade.ground.errors import UserError
-from codecascade.ground.format import show_bytes, show_count
+from codecascade.ground.format import listed, show_bytes, show_count
 from codecascade.recipe.settings import Recipe
+from codecascade.training.stream.settings import MixtureItem
+from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN, id_bytes
 
-BYTES_PER_TOKEN = 3.5
-"""Of code, about."""
 DIALOGUES = "dialogues"
 
 
@@ -73,6 +76,77 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
             whole = item.granularity == "document" and not item.min_characters and item.max_characters is None
             times = tokens * BYTES_PER_TOKEN / there if there and whole else None
             yield Passes(stage.name, item.source, tokens, times)
+
+
+@dataclass(frozen=True)
+class KeptTokens:
+    """What ``[run] token_cache`` keeps.
+
+    Attributes:
+        folder: where.
+        bytes: of the corpora as tokens (estimate); None where one of them is not here.
+        id_bytes: of a token.
+        whole: the stages that read all their documents there.
+        partly: those that infill, and read there what they do not infill.
+    """
+
+    folder: str
+    bytes: int | None
+    id_bytes: int
+    whole: tuple[str, ...]
+    partly: tuple[str, ...]
+
+    def __str__(self) -> str:
+        size = f"{self.id_bytes} bytes a token" if self.bytes is None else f"about {show_bytes(self.bytes)}"
+        uses = [f"{', '.join(self.whole)} read all documents there"] if self.whole else []
+        uses += [f"{', '.join(self.partly)} only those that are not infilled"] if self.partly else []
+        return (
+            f"token_cache {self.folder}: the corpora take {size}; {', '.join(uses) or 'no stage reads there'}"
+        )
+
+
+def kept_tokens(recipe: Recipe, vocabularies: Mapping[str, int]) -> KeptTokens | None:
+    """What the recipe's ``token_cache`` keeps; None if it has none.
+
+    Args:
+        vocabularies: rows of each stage's vocabulary, by its name, where they are known.
+    """
+    if recipe.run.token_cache is None:
+        return None
+    own = recipe.corpus[0] if len(recipe.corpus) == 1 else None
+    readers = {
+        stage: [item.corpus or own for item in stage.mixture if _by_whole_documents(item)]
+        for stage in recipe.stage
+    }
+    splits = [_training_split(place) for place in {place for places in readers.values() for place in places}]
+    text = None if None in splits else sum(split.total.bytes for split in splits if split is not None)
+    reading = [stage for stage, places in readers.items() if places]
+    width = max((id_bytes(vocabularies.get(stage.name, 2**32)) for stage in reading), default=2)
+    return KeptTokens(
+        recipe.run.token_cache,
+        None if text is None else round(text / BYTES_PER_TOKEN * width),
+        width,
+        tuple(stage.name for stage in reading if not stage.uses_infilling),
+        tuple(stage.name for stage in reading if stage.uses_infilling),
+    )
+
+
+def read_too_little(found: Sequence[Passes]) -> list[str]:
+    """A warning of the sources that all stages together read for less than a pass: to keep their tokens is a loss."""
+    totals: dict[str, float] = {}
+    for each in found:
+        if each.passes is not None:
+            totals[each.source] = totals.get(each.source, 0.0) + each.passes
+    little = [f"{times:,.2g} passes of {source!r}" for source, times in totals.items() if times < 1]
+    if not little:
+        return []
+    return [
+        f"run.token_cache: all stages together read {listed(little)}; to tokenise it all takes longer than it saves"
+    ]
+
+
+def _by_whole_documents(item: MixtureItem) -> bool:
+    return item.source != DIALOGUES and item.granularity == "document"
 
 
 def _training_split(place: str | None) -> SplitManifest | None:

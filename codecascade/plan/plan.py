@@ -11,18 +11,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from codecascade.evaluation.cost import EvaluationCost, evaluation_cost
-from codecascade.evaluation.evaluate_settings import EvaluateSettings
-from codecascade.generation.served.settings import OWN
 from codecascade.ground.errors import UserError
-from codecascade.ground.format import show_bytes
 from codecascade.model.config import LlamaConfig
 from codecascade.plan.choosing import Choice, choose_mesh
-from codecascade.plan.device_counts import can_share, numbers_near
+from codecascade.plan.device_counts import numbers_near
 from codecascade.plan.devices import Device, unknown_device
-from codecascade.plan.memory.phases import StageMemory, measuring_bytes, stage_memory
-from codecascade.plan.mesh import fixed_mesh, is_fixed
-from codecascade.plan.passes import Passes, passes
-from codecascade.plan.remedies import remedies
+from codecascade.plan.memory.phases import StageMemory, stage_memory
+from codecascade.plan.mesh import fixed_mesh
+from codecascade.plan.misfits import MEASURING, measuring_misfit, misfit_sentences, stage_misfit
+from codecascade.plan.passes import KeptTokens, Passes, kept_tokens, passes, read_too_little
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
@@ -30,9 +27,6 @@ from codecascade.recipe.compare import unmeasured
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import look_at_bases, missing_texts, model_shapes
 from codecascade.training.parallel.settings import MeshShape
-
-MEASURING = "measuring"
-"""The name, among what does not fit, of the measuring of models."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +75,12 @@ class RecipePlan:
     Attributes:
         device: what each of ``devices`` is. Without its speed there are no times.
         misfits: why a stage, or the measuring, does not fit into the devices' memory, and what would make it fit, by
-            the name of the stage, or :data:`MEASURING`.
+            the name of the stage, or :data:`codecascade.plan.misfits.MEASURING`.
         evaluations: the cost of measuring each model, the base first.
         dialogues: the cost of each stage's self-instruct.
         base_parameters: of each model that comes in, by its name; None where its shape is unknown.
         passes: what each stage reads of each source.
+        kept_tokens: what the recipe's ``token_cache`` keeps, if it has one.
     """
 
     name: str
@@ -98,6 +93,7 @@ class RecipePlan:
     dialogues: tuple[SelfInstructCost, ...] = ()
     base_parameters: Mapping[str, int | None] = field(default_factory=dict)
     passes: tuple[Passes, ...] = ()
+    kept_tokens: KeptTokens | None = None
 
     def __getitem__(self, stage: str) -> StagePlan:
         return next(planned for planned in self.stages if planned.name == stage)
@@ -156,10 +152,17 @@ def make_plan(
             )
             warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
         if planned.choice is not None and not planned.choice.fits:
-            misfits[stage.name] = _misfit(recipe, stage, planned, shapes, devices, device)
+            assert planned.memory is not None
+            misfits[stage.name] = stage_misfit(
+                recipe, stage, planned.choice, planned.memory, shapes, devices, device
+            )
     configs = {name: base.config for name, base in bases.items()} | shapes
-    if too_large := _measuring_misfit(recipe, configs, device):
+    if too_large := measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
+    read = passes(recipe, {planned.name: planned.steps for planned in stages})
+    kept = kept_tokens(recipe, {name: config.vocab_size for name, config in shapes.items()})
+    if kept is not None:
+        warnings.extend(read_too_little(read))
     speed = None if device.flops is None else device.flops * devices * UTILISATION
     parameters = {
         name: configs[name].num_parameters() if name in configs else None for name in recipe.measured
@@ -171,13 +174,14 @@ def make_plan(
         recipe.name,
         devices,
         tuple(stages),
-        (*warnings, *misfits.values()),
+        (*warnings, *misfit_sentences(misfits)),
         device,
         misfits,
         tuple(evaluations),
         self_instruct_costs(recipe, parameters, speed),
         {name: parameters[name] for name in recipe.roots},
-        passes(recipe, {planned.name: planned.steps for planned in stages}),
+        read,
+        kept,
     )
 
 
@@ -227,59 +231,3 @@ def _cannot_share(
         file=file,
         key=f"{key}.batch_tokens",
     )
-
-
-def _misfit(
-    recipe: Recipe,
-    stage: Stage,
-    planned: StagePlan,
-    shapes: dict[str, LlamaConfig],
-    devices: int,
-    device: Device,
-) -> str:
-    """Why ``stage`` does not fit into the devices, and what would make it fit."""
-    assert planned.memory is not None and planned.choice is not None and device.memory is not None
-
-    found = remedies(
-        shapes[stage.name],
-        stage,
-        devices,
-        device,
-        fixed=planned.choice.mesh if is_fixed(stage) else None,
-        possible=lambda number: can_share(recipe, shapes, number, device),
-    )
-    remedy = " or ".join(map(str, found)) or (
-        "fewer micro_batch_rows, activation_checkpointing, train = 'lora' and more devices, even together, are not "
-        "enough"
-    )
-    of_device = f"a device, of {show_bytes(device.memory)}; {remedy}"
-    step = planned.memory.step
-    if step.state > device.memory:
-        what = "weights and optimizer" if stage.train == "lora" else "weights, gradients and optimizer"
-        return f"{stage.name}: does not fit: {what} take {show_bytes(step.state)} {of_device}"
-    return f"{stage.name}: about {show_bytes(step.total)} {of_device}"
-
-
-def _measuring_misfit(recipe: Recipe, configs: Mapping[str, LlamaConfig], device: Device) -> str:
-    """Why models do not fit into the devices that measure them, of which each has a whole one; nothing if all do."""
-    if device.memory is None:
-        return ""
-    stages = {stage.name: stage for stage in recipe.stage}
-    needed = {
-        name: measuring_bytes(configs[name], stages.get(name))
-        for name, settings in recipe.measured.items()
-        if name in configs and _measured_here(settings)
-    }
-    too_large = {name: count for name, count in needed.items() if count > device.memory}
-    if not too_large:
-        return ""
-    largest = max(too_large.values())
-    return (
-        f"measuring {', '.join(too_large)} takes {show_bytes(largest)} of each device, of "
-        f"{show_bytes(device.memory)}; set evaluate.engine = 'vllm', which divides a model between devices"
-    )
-
-
-def _measured_here(settings: EvaluateSettings) -> bool:
-    """Whether the model is measured by our own engine, which has the whole model on each device."""
-    return bool(settings.benchmarks) and settings.engine == OWN

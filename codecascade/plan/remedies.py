@@ -10,13 +10,11 @@ from codecascade.model.config import LlamaConfig
 from codecascade.plan.choosing import choose_mesh
 from codecascade.plan.devices import Device
 from codecascade.recipe.settings import Stage
-from codecascade.training.parallel.apply import checkpointing
-from codecascade.training.parallel.settings import MeshShape
+from codecascade.training.parallel.settings import Checkpointing, MeshShape
 
 MOST_DEVICES = 4096
 Changes = dict[str, Any]
 """New values of a stage's settings, by key."""
-_PARALLEL = "parallel."
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,7 @@ class Remedy:
     free_mesh: bool = False
 
     def __str__(self) -> str:
-        values = [
-            f"{key} = {'true' if value is True else repr(value)}" for key, value in self.settings.items()
-        ]
+        values = [f"{key} = {value!r}" for key, value in self.settings.items()]
         changes = [f"use {self.devices} devices"] if self.devices is not None else []
         changes += ["leave out [parallel]"] if self.free_mesh else []
         changes += [f"set {' and '.join(values)}"] if values else []
@@ -64,7 +60,7 @@ def remedies(
     """
 
     def fits(changes: Mapping[str, Any], number: int = devices, mesh: MeshShape | None = fixed) -> bool:
-        changed = _changed(stage, changes)
+        changed = stage.model_copy(update=dict(changes))
         if mesh is not None and number != mesh.devices:
             mesh = _on(mesh, number)
             if mesh is None:
@@ -90,39 +86,30 @@ def remedies(
     return found
 
 
-def _changed(stage: Stage, changes: Mapping[str, Any]) -> Stage:
-    """``stage`` with new values of its settings; keys may be of its table ``parallel``."""
-    own = {key: value for key, value in changes.items() if not key.startswith(_PARALLEL)}
-    inner = {key.removeprefix(_PARALLEL): changes[key] for key in changes if key.startswith(_PARALLEL)}
-    if inner:
-        own["parallel"] = stage.sharing.model_copy(update=inner)
-    return stage.model_copy(update=own)
-
-
-def _full_checkpointing(stage: Stage) -> Changes:
-    """The setting that has all activations computed again; none if they are already."""
-    if checkpointing(stage) == "full":
-        return {}
-    # where this is set, activation_checkpointing has no effect
-    if stage.sharing.checkpointing != "auto":
-        return {f"{_PARALLEL}checkpointing": "full"}
-    return {"activation_checkpointing": True}
+def _checkpointing(stage: Stage) -> list[Changes]:
+    """The settings that have more activations computed again than are already; that of the least work first."""
+    kinds: tuple[Checkpointing, ...] = ("selective", "full")
+    if stage.activation_checkpointing in kinds:
+        kinds = kinds[kinds.index(stage.activation_checkpointing) + 1 :]
+    return [{"activation_checkpointing": kind} for kind in kinds]
 
 
 def _sparing(stage: Stage, rows: int, fits: Callable[[Mapping[str, Any]], bool]) -> Iterator[Changes]:
     """Settings that need less memory for the same training: checkpointing, fewer rows at a time, or both."""
-    full = _full_checkpointing(stage)
+    again = _checkpointing(stage)
     fewer = [{"micro_batch_rows": count} for count in range(min(rows, stage.micro_batch_rows) - 1, 0, -1)]
-    if full and fits(full):
-        yield full
-    elif full:
+    enough = next((changes for changes in again if fits(changes)), None)
+    if enough:
+        yield enough
+    elif again:
         # with checkpointing more rows fit than without
-        yield from [both for both in ({**full, **one} for one in fewer) if fits(both)][:1]
+        yield from [both for both in ({**again[-1], **one} for one in fewer) if fits(both)][:1]
     yield from [one for one in fewer if fits(one)][:1]
 
 
 def _most_sparing(stage: Stage) -> Changes:
-    return {**_full_checkpointing(stage), **({"micro_batch_rows": 1} if stage.micro_batch_rows > 1 else {})}
+    most = next(reversed(_checkpointing(stage)), {})
+    return {**most, **({"micro_batch_rows": 1} if stage.micro_batch_rows > 1 else {})}
 
 
 def _more(devices: int) -> Iterator[int]:

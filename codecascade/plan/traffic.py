@@ -13,7 +13,6 @@ from codecascade.plan.devices import Device
 from codecascade.plan.memory.step import micro_batches, product_bytes, reduces_once, trained_parameters
 from codecascade.plan.mesh import tokens_on_device
 from codecascade.recipe.settings import Stage
-from codecascade.training.parallel.apply import checkpointing
 from codecascade.training.parallel.settings import MeshShape
 
 UTILISATION = 0.4
@@ -59,7 +58,7 @@ def traffic(config: LlamaConfig, stage: Stage, mesh: MeshShape, memory: int | No
     # Forward and backward, a layer gathers its tokens twice and shares out results twice; computed again, it need not
     # share out the last one. Keys and values are gathered, and their gradients shared out.
     tokens = passes * tokens_on_device(stage, mesh)
-    again = checkpointing(stage) == "full"
+    again = stage.activation_checkpointing == "full"
     reductions = 1 if reduces_once(config, stage, mesh, memory) else passes
     keys = 2 * config.num_key_value_heads * config.head_dim / mesh.tensor
     # besides the layers, the embedded tokens are shared out, and the hidden states gathered for the loss

@@ -65,6 +65,12 @@ _TABLES: dict[str, type[BaseModel]] = {
     "run": RunSettings,
 }
 
+_MOVED: dict[tuple[str, ...], str] = {
+    ("parallel", "checkpointing"): "is a setting of stages now; give each stage that needs it "
+    "activation_checkpointing = 'full' or 'selective'",
+}
+"""What keys of older recipes are called today, by the table that they were in."""
+
 
 # ---- reading and writing --------------------------------------------------------------------------------------
 
@@ -295,6 +301,8 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     """What is wrong, as a sentence of ours."""
     kind, context, given = error["type"], error.get("ctx", {}), reprlib.repr(error["input"])
     if kind == "extra_forbidden":
+        if (moved := _MOVED.get(tuple(map(str, error["loc"][-2:])))) is not None:
+            return moved
         return f"unknown key; {nearest(str(error['loc'][-1]), _known(error['loc'][:-1], model))}"
     if kind == "missing":
         return "is missing"

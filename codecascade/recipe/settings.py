@@ -63,12 +63,17 @@ CHANGEABLE_KEYS = frozenset(
 
 
 class RunSettings(Settings):
-    """What becomes of a run's files besides its folder."""
+    """The files of a run that are not in its folder."""
 
     copy_to: str | None = Field(
         None,
         description="an address that fsspec knows, such as s3://bucket/run: gets each stage's model as soon as it is "
         "trained, and the results at the end",
+    )
+    token_cache: str | None = Field(
+        None,
+        description="a folder that keeps corpora as tokens: later epochs, stages and runs read documents there that "
+        "they do not split for infilling",
     )
 
 

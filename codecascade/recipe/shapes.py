@@ -191,7 +191,7 @@ def _where(source: Source) -> str:
 def missing_texts(
     recipe: Recipe, stages: Sequence[Stage] | None = None, *, sources: bool = True
 ) -> list[str]:
-    """A sentence, after its key, for each corpus, source and file of dialogues or questions that is not there.
+    """A sentence, after its keys, for each corpus, source and file of dialogues or questions that is not there.
 
     Args:
         stages: those whose files are looked for; None: all.
@@ -207,11 +207,12 @@ def missing_texts(
         if stage.self_instruct is not None:
             paths = (source.path for source in stage.self_instruct.question.sources)
             named += [(f"stage.{stage.name}.{KEY}", path) for path in paths if path]
-    missing = [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]
+    missing: dict[str, list[str]] = {}
+    for key, source in named:
+        if not source_exists(source):
+            missing.setdefault(source, []).append(key)
     for stage in recipe.stage if stages is None else stages:
-        missing += [
-            f"stage.{stage.name}: there is no {source.source}"
-            for source in stage.dialogue_sources
-            if not is_there(source)
-        ]
-    return missing
+        for dialogues in stage.dialogue_sources:
+            if not is_there(dialogues):
+                missing.setdefault(dialogues.source, []).append(f"stage.{stage.name}")
+    return [f"{', '.join(dict.fromkeys(keys))}: there is no {source}" for source, keys in missing.items()]

@@ -38,7 +38,7 @@ from codecascade.training.pass_attention import pass_attention
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
 
-_REMEDY = "set a smaller micro_batch_rows or activation_checkpointing = true, or use more ranks"
+_REMEDY = "set a smaller micro_batch_rows or activation_checkpointing = 'full', or use more ranks"
 
 
 class BatchStream(Protocol):

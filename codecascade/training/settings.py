@@ -6,14 +6,14 @@ Defaults are the paper's (section 2.6). Weight decay and clipping, which it does
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from codecascade.ground.choices import Precision
 from codecascade.ground.settings import Settings
 from codecascade.model.config import LlamaConfig
-from codecascade.training.parallel.settings import ParallelSettings
+from codecascade.training.parallel.settings import Checkpointing, ParallelSettings
 
 
 class OptimizerSettings(Settings):
@@ -58,8 +58,10 @@ class TrainingSettings(OptimizerSettings):
         "auto", description="of matrix products; master weights, their sums and the optimiser stay fp32"
     )
     compile: bool = Field(False, description="torch.compile each layer: minutes of compiling, faster steps")
-    activation_checkpointing: bool = Field(
-        False, description="keep only the layers' inputs and compute the rest again: a third more work"
+    activation_checkpointing: Checkpointing = Field(
+        "none",
+        description="activations that the backward pass computes again, which saves memory: none; all of a layer "
+        "(full), which is a third more work; or all but attention and every second product (selective). true is full",
     )
     loss_chunk_tokens: int | None = Field(
         None, gt=0, description="tokens whose logits exist at a time; default: the model decides"
@@ -94,6 +96,11 @@ class TrainingSettings(OptimizerSettings):
         1, ge=0, le=1024, description="threads that prepare batches ahead of the training"
     )
     seed: int = Field(0, ge=0, description="of everything drawn here: LoRA's first matrices")
+
+    @field_validator("activation_checkpointing", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        return {True: "full", False: "none"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -32,11 +32,13 @@ def test_two_ranks_run_the_same_recipe(recipe_file: Path, tmp_path: Path) -> Non
     overrides = ["stage.code.steps=4", "stage.code.warmup_steps=0"]
     run_cascade(read_recipe(recipe_file, overrides), tmp_path / "one")
     arguments: list[object] = ["run", recipe_file, "-o", tmp_path / "two"]
-    for override in overrides:
+    # of tokens that are kept, both make a part, and they change nothing
+    for override in [*overrides, f"run.token_cache={tmp_path / 'tokens'}"]:
         arguments += ["--set", override]
     with WarmRanks(2, CODECASCADE, arguments, tmp_path / "streams", {"CUDA_VISIBLE_DEVICES": ""}) as ranks:
         assert ranks.wait() == [0, 0], ranks.messages
     one, two = (losses(tmp_path / name / "logs" / "code.jsonl") for name in ("one", "two"))
+    assert [*(tmp_path / "tokens").glob("*/*.arrow")]
     assert [step for step, _ in one] == [step for step, _ in two] == [1, 2, 3, 4]
     assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], abs=1e-3)
     results = json.loads((tmp_path / "two" / "results.json").read_text())

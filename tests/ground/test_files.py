@@ -9,7 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,7 @@ def test_what_another_process_is_writing_is_no_leftover(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from codecascade.ground.files import atomic as files
 path, name = Path(sys.argv[1]), sys.argv[2]
 for _ in range(30):
@@ -152,6 +155,22 @@ def test_what_a_killed_process_left_of_a_large_file_is_removed(tmp_path: Path) -
         temporary.write_text("whole")
     assert path.read_text() == "whole"
     assert sorted(tmp_path.iterdir()) == sorted([path, *mine])
+
+
+def test_a_file_that_is_taken_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = tempfile.mkstemp, []
+
+    def make_and_lose_the_first(**where: Any) -> tuple[int, str]:
+        made.append(make(**where))
+        if len(made) == 1:
+            files.remove_abandoned(tmp_path / "x")
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", make_and_lose_the_first)
+    files.atomic_write(tmp_path / "x", "whole")
+    assert len(made) == 2 and [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_leftovers_are_those_of_just_this_name(tmp_path: Path) -> None:

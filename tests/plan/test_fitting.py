@@ -13,6 +13,7 @@ from codecascade.plan.devices import DEVICES
 from codecascade.plan.fitting import refuse_misfits, with_meshes
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import Recipe, make_recipe
+from codecascade.recipe.settings import to_data
 
 
 def recipe_of(base: str, **stage: Any) -> Recipe:
@@ -30,7 +31,7 @@ def recipe_of(base: str, **stage: Any) -> Recipe:
 
 
 def test_what_does_not_fit_is_refused_with_the_smallest_change() -> None:
-    recipe = recipe_of("llama-2-70b", activation_checkpointing=True)
+    recipe = recipe_of("llama-2-70b", activation_checkpointing="full")
     plan = make_plan(recipe, devices=8, device=DEVICES["a100-80gb"])
     with pytest.raises(
         UserError, match=r"x.toml: does not fit .* code: does not fit.* use 16 devices"
@@ -41,30 +42,38 @@ def test_what_does_not_fit_is_refused_with_the_smallest_change() -> None:
     refuse_misfits(make_plan(recipe, devices=64, device=DEVICES["a100-80gb"]), ["code"])
 
 
-@pytest.mark.parametrize(
-    ("given", "remedy", "set_as_named"),
-    [
-        ({}, "set activation_checkpointing = true", {"activation_checkpointing": True}),
-        (
-            {"parallel": {"checkpointing": "none"}},
-            "set parallel.checkpointing = 'full'",
-            {"parallel": {"checkpointing": "full"}},
-        ),
-    ],
-)
-def test_the_setting_that_is_named_is_the_one_that_counts(
-    given: dict[str, Any], remedy: str, set_as_named: dict[str, Any]
-) -> None:
-    def misfits(**stage: Any) -> Mapping[str, str]:
-        recipe = recipe_of("llama-2-7b", batch_tokens=4 * 4096, **stage)
-        return make_plan(recipe, devices=4, device=DEVICES["l40s"], memory="32GB").misfits
+def test_the_setting_that_is_named_is_enough() -> None:
+    def misfits(kind: str, memory: str) -> Mapping[str, str]:
+        recipe = recipe_of("llama-2-7b", batch_tokens=4 * 4096, activation_checkpointing=kind)
+        return make_plan(recipe, devices=4, device=DEVICES["l40s"], memory=memory).misfits
 
-    assert remedy in misfits(**given)["code"]
-    assert not misfits(**given | set_as_named)
+    # of the two kinds the one of less work, where that is enough
+    for memory, before, named in (
+        ("32GB", "none", "selective"),
+        ("30GB", "none", "full"),
+        ("30GB", "selective", "full"),
+    ):
+        assert f"set activation_checkpointing = '{named}'" in misfits(before, memory)["code"]
+        assert not misfits(named, memory)
+
+
+def test_what_holds_for_several_stages_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = to_data(recipe_of("llama-2-70b", activation_checkpointing="full"))
+    others = [{**data["stage"][0], "name": name, "parent": "code"} for name in ("more", "last")]
+    recipe = make_recipe({**data, "stage": [*data["stage"], *others]})
+    plan = make_plan(recipe, devices=8, device=DEVICES["a100-80gb"])
+    assert [words for words in plan.warnings if "does not fit" in words] == [
+        f"code, more, last: {plan.misfits['code']}"
+    ]
+    with pytest.raises(UserError, match=r"memory\. more, last: does not fit: weights[^:]*$"):
+        refuse_misfits(plan, ["more", "last"])
+    monkeypatch.setattr(os, "sysconf", lambda name: 1)
+    with pytest.raises(UserError, match=r"memory\. code, more, last: weights[^:]*$"):
+        refuse_misfits(make_plan(recipe), ["code", "more", "last"])
 
 
 def test_a_model_that_is_measured_must_fit_into_a_device() -> None:
-    recipe = recipe_of("llama-2-70b", activation_checkpointing=True, evaluate={"benchmarks": ["humaneval"]})
+    recipe = recipe_of("llama-2-70b", activation_checkpointing="full", evaluate={"benchmarks": ["humaneval"]})
     plan = make_plan(recipe, devices=64, device=DEVICES["a100-80gb"])
     with pytest.raises(UserError, match=r"measuring code takes .* set evaluate.engine = 'vllm'"):
         refuse_misfits(plan, ["code"])
@@ -85,7 +94,7 @@ def test_a_machine_without_a_gpu_has_its_own_memory(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_run_gets_the_planned_mesh() -> None:
-    recipe = recipe_of("llama-2-7b", activation_checkpointing=True)
+    recipe = recipe_of("llama-2-7b", activation_checkpointing="full")
     plan = make_plan(recipe, devices=64, device=DEVICES["a100-80gb"])
     meshed = with_meshes(recipe, plan)["code"]
     assert meshed.sharing.data_shard == -1, "the kept recipe is not bound to the number of devices"

@@ -119,7 +119,7 @@ def test_a_fixed_mesh_that_does_not_fit_names_the_smallest_change() -> None:
         base="llama-2-70b",
         steps=1,
         parallel={"data_shard": 8, "data_replicate": 8},
-        activation_checkpointing=True,
+        activation_checkpointing="full",
     )
     plan = make_plan(recipe, devices=64, device=A100)
     assert plan.misfits["code"].endswith("leave out [parallel]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ import pytest
 
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.plan.passes import BYTES_PER_TOKEN
+from codecascade.plan.display import plan_json
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import Recipe, make_recipe
+from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
 
 
-def recipe_of(corpus: str, **stage: Any) -> Recipe:
+def recipe_of(corpus: str, token_cache: str | None = None, **stage: Any) -> Recipe:
     mixture = [{"source": "python", "share": 3.0}, {"source": "code", "share": 1.0}]
     one = {"name": "code", "kind": "code", "parent": "base", "mixture": mixture, **stage}
-    return make_recipe({"name": "x", "base": "smollm2-135m", "corpus": corpus, "stage": [one]})
+    run = {} if token_cache is None else {"token_cache": token_cache}
+    return make_recipe({"name": "x", "base": "smollm2-135m", "corpus": corpus, "run": run, "stage": [one]})
 
 
 def test_passes_over_a_corpus(tmp_path: Path) -> None:
@@ -40,9 +43,28 @@ def test_passes_over_a_corpus(tmp_path: Path) -> None:
     assert plan.passes[0].passes == pytest.approx(0.75 * tokens * BYTES_PER_TOKEN / there)
     assert plan.passes[1].passes == pytest.approx(0.25 * tokens * BYTES_PER_TOKEN / there)
     assert "passes" in str(plan.passes[0])
+    assert plan.kept_tokens is None
+
+    kept = recipe_of(str(tmp_path / "corpus"), "tokens", steps=1, batch_tokens=4096)
+    plan = make_plan(kept)
+    assert plan.kept_tokens is not None and plan.kept_tokens.bytes == round(there / BYTES_PER_TOKEN * 2)
+    assert str(plan.kept_tokens).endswith("; code only those that are not infilled")
+    (warning,) = [warning for warning in plan.warnings if "token_cache" in warning]
+    assert "passes of 'python'" in warning and "passes of 'code'; to tokenise it all takes longer" in warning
 
 
 def test_without_a_corpus_the_text_of_one_pass_is_shown() -> None:
     plan = make_plan(recipe_of("corpora/absent", steps=1000, batch_tokens=2**22))
     assert [each.passes for each in plan.passes] == [None, None]
     assert str(plan.passes[0]) == "python 3.15B tokens, one pass over 11 GB of text"
+
+
+def test_tokens_that_are_kept_without_a_corpus() -> None:
+    recipe = recipe_of("corpora/absent", "tokens", steps=2, infilling={"rate": 0.0})
+    plan = make_plan(recipe)
+    said = "token_cache tokens: the corpora take 2 bytes a token; code read all documents there"
+    assert str(plan.kept_tokens) == said
+    assert json.loads(plan_json(plan))["token_cache"]["whole"] == ["code"]
+    functions = [{"source": "python", "share": 1, "granularity": "function"}]
+    none = make_plan(recipe_of("corpora/absent", "tokens", steps=2, mixture=functions)).kept_tokens
+    assert str(none).endswith("no stage reads there")

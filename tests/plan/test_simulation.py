@@ -56,7 +56,7 @@ def stage_of(parallel: dict[str, Any], *, rows: int, length: int = 512, **settin
         (
             {"data_replicate": 2, "data_shard": 4, "context": 2, "tensor": 2},
             8,
-            {"activation_checkpointing": True},
+            {"activation_checkpointing": "full"},
         ),
     ],
     ids=["two micro-batches", "all kinds of parallelism"],

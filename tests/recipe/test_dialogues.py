@@ -91,3 +91,9 @@ def test_files_that_are_not_there_are_missed(tmp_path: Path) -> None:
     recipe = read_recipe(path)
     assert missing_texts(recipe, [recipe["chat"]])[-1:] == [f"stage.chat: there is no {tmp_path}/b*.jsonl"]
     assert len([text for text in missing_texts(recipe, [recipe["chat"]]) if "jsonl" in text]) == 1
+    # several stages that lack the same file are told so once
+    path.write_text(
+        path.read_text() + '\n[[stage]]\nlike = "chat"\nname = "more"\nparent = "chat"\nsteps = 1\n'
+    )
+    missed = [text for text in missing_texts(read_recipe(path)) if "jsonl" in text]
+    assert missed == [f"stage.chat, stage.more: there is no {tmp_path}/b*.jsonl"]

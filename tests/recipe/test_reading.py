@@ -38,6 +38,18 @@ def test_every_value_is_written(recipe_file: Path, tmp_path: Path) -> None:
     assert long["rope_theta"] == 1e6
 
 
+def test_checkpointing_is_said_in_one_place(recipe_file: Path) -> None:
+    """Older recipes say it as a switch, which is still understood, or in [parallel], which names the key of today."""
+    for value, meant in (("true", "full"), ("false", "none"), ("'selective'", "selective")):
+        recipe = read_recipe(recipe_file, [f"stage.code.activation_checkpointing={value}"])
+        assert recipe["code"].activation_checkpointing == meant
+    with pytest.raises(UserError, match="must be 'none', 'selective' or 'full'"):
+        read_recipe(recipe_file, ["stage.code.activation_checkpointing=1"])
+    for key in ("parallel.checkpointing", "stage.code.parallel.checkpointing"):
+        with pytest.raises(UserError, match=r"parallel\.checkpointing: .* activation_checkpointing = 'full'"):
+            read_recipe(recipe_file, [f"{key}='full'"])
+
+
 def test_a_benchmarks_settings_stand_in_its_own_table(recipe_file: Path, tmp_path: Path) -> None:
     """A stage's table changes only what it names of the recipe's; a flat key of earlier versions is told the new."""
     recipe_file.write_text(

@@ -67,9 +67,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        descriptor, name = _temporary_file(path)
         try:
-            _lock(descriptor)
             yield Path(name)
             _obey_umask(name)
             _sync(name)
@@ -81,6 +80,17 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         _sync(path.parent)
+
+
+def _temporary_file(path: Path) -> tuple[int, str]:
+    """The open descriptor of a new file beside ``path``, which keeps others from taking it for a leftover, and its
+    name."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        # otherwise another process took it for a leftover before it was locked
+        if _lock(descriptor) and os.path.exists(name):
+            return descriptor, name
+        os.close(descriptor)
 
 
 def remove_abandoned(path: str | Path) -> None:

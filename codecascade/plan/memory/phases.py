@@ -25,7 +25,8 @@ class StageMemory:
         save: while the finished model is written: a rank's slices, its moments and a piece of a tensor.
         measuring: of each device that measures, which has the whole model: weights, and the cache of one text as long
             as the model can read.
-        checkpoint_host: of a machine's own memory, while a checkpoint is written: the copies of all its ranks.
+        checkpoint_host: of a machine's own memory, beside the steps that go on while a checkpoint is written:
+            the copies that its ranks write from. 0 where training waits (``async_checkpoints``), which needs no copy.
     """
 
     load: int
@@ -45,12 +46,14 @@ def stage_memory(
         per_machine: devices of one machine, at most.
     """
     state = step_state(config, stage, mesh)
+    # what is trained, and its two moments, all in fp32; frozen weights are in no checkpoint
+    copy = 3 * state.moments // 2 if stage.async_checkpoints else 0
     return StageMemory(
         load=state.weights + PIECE_BYTES,
         step=step,
         save=state.weights + state.moments + PIECE_BYTES,
         measuring=measuring_bytes(config, stage),
-        checkpoint_host=(state.weights + state.moments) * min(per_machine, mesh.devices),
+        checkpoint_host=copy * min(per_machine, mesh.devices),
     )
 
 

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from codecascade.model.config import LlamaConfig
-from codecascade.model.loss import CHUNK_TOKENS
+from codecascade.model.loss import CHUNK_TOKENS, SOFTMAX_TOKENS
 from codecascade.plan.memory.kinds import Memory
 from codecascade.plan.mesh import tokens_on_device
 from codecascade.recipe.settings import Stage
-from codecascade.training.parallel.apply import checkpointing
 from codecascade.training.parallel.methods.reduction import MOST
-from codecascade.training.parallel.settings import MeshShape
+from codecascade.training.parallel.settings import Checkpointing, MeshShape
 
-_SOFTMAX_BYTES = 3 * 64 * 4
-"""For each row of the head: fp32 copies of 64 tokens' logits."""
+_SOFTMAX_BYTES = 4 * SOFTMAX_TOKENS
+"""For each row of the head: the probabilities of a few tokens, in fp32."""
 
 
 def product_bytes(stage: Stage) -> int:
@@ -198,9 +197,9 @@ class _Step:
     def _trains_all(self) -> bool:
         return self.stage.train == "all"
 
-    @cached_property
-    def _checkpointing(self) -> str:
-        return checkpointing(self.stage)
+    @property
+    def _checkpointing(self) -> Checkpointing:
+        return self.stage.activation_checkpointing
 
     @cached_property
     def _passes(self) -> int:
@@ -297,6 +296,7 @@ class _Step:
 
     @property
     def _logits(self) -> int:
-        """One chunk's logits, and the softmax of a few tokens."""
+        """One chunk's logits, and the probabilities of a few tokens: in place, or, of split rows, in two steps."""
         chunk = min(self.stage.loss_chunk_tokens or CHUNK_TOKENS, self.tokens)
-        return (self.width * chunk + _SOFTMAX_BYTES) * self.config.vocab_size // self._tensor
+        times = 2 if self._tensor > 1 else 1
+        return (self.width * chunk + times * _SOFTMAX_BYTES) * self.config.vocab_size // self._tensor

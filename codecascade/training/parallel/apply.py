@@ -38,20 +38,12 @@ def parallelize(model: Llama, mesh: Mesh, settings: TrainingSettings, precision:
         use_float8(model, mesh)
     if mesh.tensor is not None:
         apply_tensor_parallel(model, mesh.tensor)
-    _checkpoint(model, checkpointing(settings))
+    _checkpoint(model, settings.activation_checkpointing)
     if settings.compile:
         for layer in model.model.layers:
             layer.compile()
     if mesh.weights is not None:
         _shard(model, mesh, precision)
-
-
-def checkpointing(settings: TrainingSettings) -> Checkpointing:
-    """What is computed again in the backward pass."""
-    wanted = settings.sharing.checkpointing
-    if wanted == "auto":
-        return "full" if settings.activation_checkpointing else "none"
-    return wanted
 
 
 def _checkpoint(model: Llama, kind: Checkpointing) -> None:

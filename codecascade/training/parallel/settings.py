@@ -11,6 +11,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.settings import Settings
 
 Checkpointing = Literal["none", "selective", "full"]
+"""What the backward pass computes again: nothing, some results of a layer, or all of it."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,6 @@ class ParallelSettings(Settings):
         1, gt=0, description="ranks that share each layer's matrices, the vocabulary tables and the loss"
     )
     context: int = Field(1, gt=0, description="ranks that share the tokens of a row, for long rows")
-    checkpointing: Literal["auto", "none", "selective", "full"] = Field(
-        "auto",
-        description="activations that are computed again in the backward pass: none, all of a layer (full), or all "
-        "but attention and every second product; auto: full or none, by the stage's activation_checkpointing",
-    )
     reduce_gradients: Literal["auto", "step", "micro_batch"] = Field(
         "auto",
         description="when ranks add up gradients: once a step, or after each micro-batch; auto: once a step where "

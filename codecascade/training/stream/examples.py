@@ -8,10 +8,11 @@ A plain document is [BOS] text, end of document. An infilled one is prefix, suff
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
@@ -45,25 +46,32 @@ class TrainingExample:
 
 def training_example(
     tokenizer: Tokenizer,
-    text: str,
+    text: Callable[[], str],
     rng: random.Random,
     settings: InfillingSettings | None,
     *,
     context: int,
     document_id: str,
+    ids: ArrayLike | None = None,
 ) -> TrainingExample:
-    """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain."""
+    """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain.
+
+    Args:
+        text: gives it; called only where it is needed.
+        ids: of the whole text, where they are known.
+    """
     if settings is not None and rng.random() < settings.rate:
-        example = infilled_example(tokenizer, text, rng, settings, document_id=document_id)
+        example = infilled_example(tokenizer, text(), rng, settings, document_id=document_id)
         if len(example) <= context:
             return example
-    return plain_example(tokenizer, text, document_id=document_id)
+    return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
 
 
-def plain_example(tokenizer: Tokenizer, text: str, *, document_id: str = "") -> TrainingExample:
-    """[BOS] text, end of document; every token has weight 1."""
-    ids = np.array([*tokenizer.encode(text, bos=True), tokenizer.end_of_document_id], np.int32)
-    return TrainingExample(ids, np.broadcast_to(np.float32(1), ids.shape), document_id)
+def plain_example(tokenizer: Tokenizer, ids: ArrayLike, *, document_id: str = "") -> TrainingExample:
+    """[BOS] ``ids``, end of document; every token has weight 1. The ids are those of a text, without BOS."""
+    parts = (tokenizer.bos(), ids, [tokenizer.end_of_document_id])
+    whole = np.concatenate([np.asarray(part, np.int32) for part in parts])
+    return TrainingExample(whole, np.broadcast_to(np.float32(1), whole.shape), document_id)
 
 
 def infilled_example(

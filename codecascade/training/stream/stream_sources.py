@@ -6,9 +6,11 @@ permutation makes of ``n % len(table)``. Every draw for a document is keyed by s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
 
 from codecascade.corpus.documents import Document
 from codecascade.corpus.reading.functions import PythonFunction, python_functions
@@ -49,9 +51,36 @@ class DialogueRow(Protocol):
         ...
 
 
+class TokenizedDocument(Protocol):
+    """A document as ids of a tokenizer."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def characters(self) -> int:
+        """The length of its text."""
+        ...
+
+    @property
+    def ids(self) -> NDArray[Any]:
+        """Of its whole text, without BOS and end of document."""
+        ...
+
+
+class TokenizedTable(Protocol):
+    """The documents of a table, as ids."""
+
+    def __getitem__(self, index: int, /) -> TokenizedDocument: ...
+
+
 @dataclass(frozen=True)
 class StreamSource:
-    """A table, and its share of a mixture. The last three fields are those of :class:`MixtureItem`."""
+    """A table, and its share of a mixture. The fields from ``granularity`` on are those of :class:`MixtureItem`.
+
+    Attributes:
+        tokenized: the table's documents as ids of the stream's tokenizer, where they are known. They change no batch.
+    """
 
     name: str
     share: float
@@ -60,6 +89,7 @@ class StreamSource:
     granularity: Literal["document", "function"] = "document"
     min_characters: int = 0
     max_characters: int | None = None
+    tokenized: TokenizedTable | None = None
 
     def __post_init__(self) -> None:
         if not len(self.table):
@@ -108,8 +138,12 @@ class ExampleSequence:
         """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""
         table = self.source.table
         epoch, position = divmod(number, len(table))
-        row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
-        return self._dialogue(row, epoch) if self.source.kind == "dialogues" else self._document(row, epoch)
+        row = permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")
+        if self.source.kind == "dialogues":
+            return self._dialogue(table[row], epoch)
+        if self.source.granularity == "function":
+            return self._function(table[row], epoch)
+        return self._document(row, epoch)
 
     def _dialogue(self, dialogue: DialogueRow, epoch: int) -> TrainingExample:
         return dialogue_example(
@@ -122,26 +156,39 @@ class ExampleSequence:
             epoch=epoch,
         )
 
-    def _document(self, document: Document, epoch: int) -> TrainingExample | None:
-        id_, text = document.id, document.text
-        if self.source.granularity == "function":
-            functions = [f for f in _functions(text) if self._accepts(f.source)]
-            if not functions:
+    def _document(self, row: int, epoch: int) -> TrainingExample | None:
+        if self.source.tokenized is not None:
+            known = self.source.tokenized[row]
+            if not self._accepts(known.characters):
                 return None
-            # each epoch takes the next one of a shuffled order, so that all come before one comes again
-            generator(self._seed, id_).shuffle(functions)
-            chosen = functions[epoch % len(functions)]
-            id_, text = f"{id_}/{chosen.qualified_name}", chosen.standalone.rstrip() + "\n"
-        elif not self._accepts(text):
+            return self._example(known.id, lambda: str(self.source.table[row].text), epoch, known.ids)
+        document: Document = self.source.table[row]
+        if not self._accepts(len(document.text)):
             return None
+        return self._example(document.id, lambda: document.text, epoch)
+
+    def _function(self, document: Document, epoch: int) -> TrainingExample | None:
+        """One of the document's functions."""
+        functions = [f for f in _functions(document.text) if self._accepts(len(f.source))]
+        if not functions:
+            return None
+        # each epoch takes the next one of a shuffled order, so that all come before one comes again
+        generator(self._seed, document.id).shuffle(functions)
+        chosen = functions[epoch % len(functions)]
+        text = chosen.standalone.rstrip() + "\n"
+        return self._example(f"{document.id}/{chosen.qualified_name}", lambda: text, epoch)
+
+    def _example(
+        self, id_: str, text: Callable[[], str], epoch: int, ids: NDArray[Any] | None = None
+    ) -> TrainingExample:
         rng = generator(self._seed, epoch, id_)
         return training_example(
-            self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_
+            self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_, ids=ids
         )
 
-    def _accepts(self, text: str) -> bool:
+    def _accepts(self, characters: int) -> bool:
         longest = self.source.max_characters
-        return self.source.min_characters <= len(text) and (longest is None or len(text) <= longest)
+        return self.source.min_characters <= characters and (longest is None or characters <= longest)
 
 
 def _functions(text: str) -> list[PythonFunction]:

@@ -47,16 +47,16 @@ CASES = {
     "LoRA": Case(settings=_LORA),
     "LoRA, tied head, dialogues": Case("tied", True, _LORA),
     "rows of one document": Case(settings={"document_masks": False}),
-    "norms of queries, computed again": Case("qwen3", settings={"activation_checkpointing": True}),
-    "multipliers and biases": Case("granite_biases", settings={"checkpointing": "selective"}),
+    "norms of queries, computed again": Case("qwen3", settings={"activation_checkpointing": "full"}),
+    "multipliers and biases": Case("granite_biases", settings={"activation_checkpointing": "selective"}),
     "compiled": Case(settings={"compile": True}),
-    "compiled, computed again": Case(settings={"compile": True, "checkpointing": "selective"}),
+    "compiled, computed again": Case(settings={"compile": True, "activation_checkpointing": "selective"}),
     "reduced after each micro-batch": Case(
         settings={"reduce_gradients": "micro_batch", "loss_chunk_tokens": 7}
     ),
 }
 """By what is special. All but the dialogues' have infilling, and all but one document masks."""
-_PARALLEL = ("checkpointing", "reduce_gradients")
+_PARALLEL = ("reduce_gradients",)
 
 
 def tiny_variant(name: str) -> Llama:

@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one micro-batch a rank": {"micro_batch_rows": 4},
     "two micro-batches a rank": {"micro_batch_rows": 2},
     "four micro-batches a rank": {"micro_batch_rows": 1},
-    "checkpointing": {"micro_batch_rows": 1, "activation_checkpointing": True},
+    "checkpointing": {"micro_batch_rows": 1, "activation_checkpointing": "full"},
     "compiled": {"micro_batch_rows": 2, "compile": True},
     "document masks": {"micro_batch_rows": 2, "document_masks": True},
     "LoRA": {"micro_batch_rows": 2, "train": "lora", "lora_rank": 4},
@@ -36,7 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
         "micro_batch_rows": 2,
         "train": "lora",
         "lora_rank": 4,
-        "activation_checkpointing": True,
+        "activation_checkpointing": "full",
     },
 }
 """Settings by name; in bf16 where they do not say otherwise."""

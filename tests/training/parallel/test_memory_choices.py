@@ -47,7 +47,7 @@ class Products(TorchDispatchMode):
 
 def step(checkpointing: str) -> tuple[int, float, float]:
     """Matrix products of a step with this kind of checkpointing, its loss, and the norm of its gradient."""
-    settings = tiny_settings(parallel={"checkpointing": checkpointing}, batch_tokens=4 * LENGTH)
+    settings = tiny_settings(activation_checkpointing=checkpointing, batch_tokens=4 * LENGTH)
     learner = Learner(tiny_model(), settings, 2, ALONE)
     batch = CountingStream().batch(rows_of_rank(ALONE, settings))
     with Products() as products:

@@ -96,10 +96,10 @@ RECIPE: dict[str, Any] = {
 
 
 def test_a_stage_has_the_recipe_s_mesh_but_for_what_it_says_itself() -> None:
-    recipe = make_recipe({**RECIPE, "parallel": {"tensor": 8, "checkpointing": "selective"}})
+    recipe = make_recipe({**RECIPE, "parallel": {"tensor": 8, "reduce_gradients": "step"}})
     short, long = recipe["short"].parallel, recipe["long"].parallel
-    assert short == ParallelSettings(tensor=8, checkpointing="selective")
-    assert long == ParallelSettings(tensor=8, context=4, checkpointing="selective")
+    assert short == ParallelSettings(tensor=8, reduce_gradients="step")
+    assert long == ParallelSettings(tensor=8, context=4, reduce_gradients="step")
     assert make_recipe(to_data(recipe)) == recipe
 
 

@@ -52,7 +52,7 @@ def taken_apart(tokenizer: Tokenizer, item: TrainingExample, layout: str) -> tup
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plain_document_is_its_text_and_an_end(kind: str) -> None:
     tokenizer = tiny_tokenizer(kind)
-    item = plain_example(tokenizer, "def f():\n    pass\n")
+    item = plain_example(tokenizer, tokenizer.encode("def f():\n    pass\n"))
     ids = item.ids.tolist()
     assert ids[-1] == tokenizer.end_of_document_id
     assert ids[:-1] == tokenizer.encode("def f():\n    pass\n", bos=True)
@@ -159,13 +159,13 @@ def test_a_family_with_one_layout_gets_that_one() -> None:
 
 def test_rate_and_fit() -> None:
     tokenizer, text = tiny_tokenizer(), CODE[2][:400]
-    length = len(plain_example(tokenizer, text))
+    length = len(plain_example(tokenizer, tokenizer.encode(text)))
 
     def infilled(rate: float, context: int) -> float:
         draws = (
             training_example(
                 tokenizer,
-                text,
+                lambda: text,
                 random.Random(seed),
                 InfillingSettings(rate=rate),
                 context=context,
