@@ -1,21 +1,26 @@
-"""Lists of requests, completed by an engine: the generator of evaluation, self-instruct and the commands."""
+"""Lists of requests, completed by an engine: the generators of evaluation, self-instruct and the commands."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from dataclasses import replace
+from typing import Generic, TypeVar
 
 import torch
 
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.output import Output
 from codecascade.generation.engine.scoring import log_probabilities
+from codecascade.generation.engine.service import PassEngine
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.requests import Completion, Request
 from codecascade.ground.choices import Weights
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
+
+EngineT = TypeVar("EngineT", bound=PassEngine)
 
 
 def load_generator(
@@ -46,7 +51,95 @@ def load_generator(
     return generator
 
 
-class LocalGenerator:
+class PassGenerator(Generic[EngineT]):
+    """Completes lists of requests by an engine that works in passes.
+
+    Args:
+        engine: belongs to the generator from now on.
+    """
+
+    def __init__(self, engine: EngineT) -> None:
+        self.engine = engine
+        # outputs of requests that another iterator waits for
+        self._outputs: dict[int, deque[Output]] = defaultdict(deque)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.engine.tokenizer
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and completion together."""
+        return self.engine.context_length
+
+    def generate(self, requests: SequenceOf[Request]) -> Iterator[Completion]:
+        """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
+        waiting: list[tuple[int, Request]] = []
+        for index, request in enumerate(requests):
+            if self._can_be_asked(request):
+                waiting.append((index, request))
+            else:
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
+        # the longest first: what does not fit fails at once
+        waiting.sort(key=lambda item: -len(item[1].ids))
+        for index, output in self._run(waiting):
+            if (done := output.completion) is not None:
+                yield replace(done, request=index)
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The text of one completion in pieces, each as soon as it is certain.
+
+        Raises:
+            UserError: the prompt leaves no room in the context.
+        """
+        self._prepare(request)
+        if request.samples != 1:
+            raise ValueError("one sample can be streamed")
+        for _, output in self._run([(0, request)]):
+            if output.delta.text:
+                yield output.delta.text
+
+    def _can_be_asked(self, request: Request) -> bool:
+        """Whether the prompt leaves room in the context."""
+        return len(request.ids) < self.context_length
+
+    def _prepare(self, request: Request) -> None:
+        """Have what the request needs.
+
+        Raises:
+            UserError: the prompt leaves no room in the context.
+        """
+        self.engine.check(request)
+
+    def _run(self, requests: SequenceOf[tuple[int, Request]]) -> Iterator[tuple[int, Output]]:
+        """What the engine gives to these requests, until all have ended; those left over are taken out."""
+        engine = self.engine
+        for _, request in requests:
+            self._prepare(request)
+        indices: dict[int, int] = {}
+        left = {}
+        try:
+            for index, request in requests:
+                number = engine.add_request(request)
+                indices[number], left[number] = index, request.samples
+            while left:
+                for output in engine.step():
+                    self._outputs[output.request].append(output)
+                for number in list(left):
+                    for output in self._outputs.pop(number, ()):
+                        if output.error is not None:
+                            raise output.error
+                        left[number] -= output.completion is not None
+                        yield indices[number], output
+                    if not left[number]:
+                        del left[number]
+        finally:
+            for number in left:
+                engine.abort(number)
+                self._outputs.pop(number, None)
+
+
+class LocalGenerator(PassGenerator[Engine]):
     """Generates with a model in memory, in the model's own dtype and on its device.
 
     Results depend on the batch only as far as rounding does, as those of the engine behind it.
@@ -73,92 +166,26 @@ class LocalGenerator:
         context: int | None = None,
     ) -> None:
         self.model = model
-        self.tokenizer = tokenizer
         self.prefill_tokens = prefill_tokens
         # No speculation: whether it pays depends on the machine's load, and where bf16 rounds another way for another
         # number of rows an evaluation would not give the same twice.
-        self.engine = Engine(
-            model, tokenizer, cache_tokens=batch_tokens, chunk_tokens=prefill_tokens, context=context
+        super().__init__(
+            Engine(model, tokenizer, cache_tokens=batch_tokens, chunk_tokens=prefill_tokens, context=context)
         )
-        # outputs of requests that another iterator waits for
-        self._outputs: dict[int, deque[Output]] = defaultdict(deque)
 
-    @property
-    def context_length(self) -> int:
-        """Most tokens of prompt and completion together."""
-        return self.engine.context_length
-
-    def generate(self, requests: SequenceOf[Request]) -> Iterator[Completion]:
-        """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
-        waiting: list[tuple[int, Request]] = []
-        for index, request in enumerate(requests):
-            if self._can_be_asked(request):
-                waiting.append((index, request))
-            else:
-                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
-        # the longest first: what does not fit fails at once
-        waiting.sort(key=lambda item: -len(item[1].ids))
-        for index, output in self._run(waiting):
-            if (done := output.completion) is not None:
-                yield Completion(
-                    index,
-                    done.sample,
-                    done.text,
-                    done.ids,
-                    done.finish_reason,
-                    done.stopped_by,
-                    done.log_probability,
-                )
+    def log_probabilities(self, sequences: SequenceOf[SequenceOf[int]]) -> Iterator[tuple[int, list[float]]]:
+        """See :class:`~codecascade.generation.requests.Scorer`."""
+        return log_probabilities(self.model, sequences, self.prefill_tokens)
 
     def _can_be_asked(self, request: Request) -> bool:
         """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
-        if len(request.ids) < self.context_length:
+        if super()._can_be_asked(request):
             return True
         engine = self.engine
         if not engine.goes_beyond(request):
             return False
         return engine.has_memory_for(len(request.ids) + engine.room(request))
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """The text of one completion in pieces, each as soon as it is certain.
-
-        Raises:
-            UserError: the prompt leaves no room in the context.
-        """
-        self.engine.room(request)
-        if request.samples != 1:
-            raise ValueError("one sample can be streamed")
-        for _, output in self._run([(0, request)]):
-            if output.delta.text:
-                yield output.delta.text
-
-    def log_probabilities(self, sequences: SequenceOf[SequenceOf[int]]) -> Iterator[tuple[int, list[float]]]:
-        """See :class:`~codecascade.generation.requests.Scorer`."""
-        return log_probabilities(self.model, sequences, self.prefill_tokens)
-
-    def _run(self, requests: SequenceOf[tuple[int, Request]]) -> Iterator[tuple[int, Output]]:
-        """What the engine gives to these requests, until all have ended; those left over are taken out."""
-        engine = self.engine
-        for _, request in requests:
-            engine.reserve(len(request.ids) + engine.room(request))
-        indices: dict[int, int] = {}
-        left = {}
-        try:
-            for index, request in requests:
-                number = engine.add_request(request)
-                indices[number], left[number] = index, request.samples
-            while left:
-                for output in engine.step():
-                    self._outputs[output.request].append(output)
-                for number in list(left):
-                    for output in self._outputs.pop(number, ()):
-                        if output.error is not None:
-                            raise output.error
-                        left[number] -= output.completion is not None
-                        yield indices[number], output
-                    if not left[number]:
-                        del left[number]
-        finally:
-            for number in left:
-                engine.abort(number)
-                self._outputs.pop(number, None)
+    def _prepare(self, request: Request) -> None:
+        """See :meth:`PassGenerator._prepare`. The cache grows where a single sample needs more than it has."""
+        self.engine.reserve(len(request.ids) + self.engine.room(request))
