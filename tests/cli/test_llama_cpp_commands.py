@@ -36,7 +36,7 @@ def gguf(model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch: pytest.MonkeyPatch) -> list[StandIn]:
     """The runtimes that were made."""
-    made = []
+    made: list[StandIn] = []
 
     def make(file: Path, *, context: int | None = None) -> StandIn:
         llama = load(str(file)).model
