@@ -8,7 +8,8 @@ over: streamed and whole, of the protocols of OpenAI, llama.cpp and Ollama, with
 Some are wrong, some are too long, and a quarter of the clients go before their answer is complete: while they send
 their request, while they wait, or in the middle of a stream.
 
-Before the clock starts, prompts fill the cache, whose memory a processor takes as it is first used.
+Before the clock starts, prompts fill the cache, whose memory a processor takes as it is first used. Then prompts of
+all sizes, and the same load for a while, let the matrix library write its code for the numbers of rows that it meets.
 Each request must be answered, or refused with the status that is right for it. Afterwards nothing may run, wait, hold
 a part of the cache or a file, and SIGTERM must end the process with 0. In the second half of the time the process may
 not take more memory than in the first (beyond 5 % or 32 MB, for the allocator rounds).
@@ -35,6 +36,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.table import Table
+from server_warming import fill_cache, meet_sizes, resident
 
 GONE = 0.25
 """The share of clients that go before their answer is complete."""
@@ -42,9 +44,6 @@ STATES = ("while sending", "while waiting", "while reading")
 _MORE, _MORE_MB = 1.05, 32.0
 """What the memory may grow from the first half of the time to the second."""
 _PATIENCE = 600.0
-_FILLING, _FILLED_MB = 2048, 8.0
-"""Tokens of a prompt that fills the cache; it is full once two such prompts take less memory than this."""
-_MOST_PROMPTS = 200
 _SETTLING = 30.0
 """Seconds after the last request in which everything must be free."""
 _FILES_MORE = 8
@@ -188,22 +187,6 @@ async def user(url: str, number: int, end: float, seen: Seen, known: dict[str, A
                 await ask(client, kind, seen, leaves, waits)
 
 
-async def fill_cache(url: str, pid: int) -> list[float]:
-    """Read prompts that begin differently until the cache has been used once; returns the memory after each in MB."""
-    draw, memory = random.Random(0), [resident(pid)]
-    async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE) as client:
-        known = (await client.get("/v1/models")).json()["data"][0]
-        words = (await client.post("/tokenize", json={"content": _FILES[0][:2000]})).json()["tokens"]
-        tokens = min(_FILLING, known["max_model_len"] - 1)
-        while len(memory) < 3 or memory[-1] - memory[-3] > _FILLED_MB:
-            prompt = draw.choices(words, k=tokens)
-            answer = await client.post("/completion", json={"prompt": prompt, "n_predict": 0})
-            if answer.status_code != 200 or len(memory) > _MOST_PROMPTS:
-                raise SystemExit(f"the cache could not be filled: {answer.status_code} {answer.text[:200]}")
-            memory.append(resident(pid))
-    return memory
-
-
 async def watch(pid: int, seconds: float, found: list[float]) -> None:
     """Note the process's memory in MB, forty times."""
     for _ in range(40):
@@ -257,12 +240,6 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def resident(pid: int) -> float:
-    """A process's memory in MB."""
-    found = re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def report(seen: Seen, memory: list[float], tokens: float, seconds: float) -> list[Table | str]:
     """What is printed."""
     table = Table("request", "answer", "number")
@@ -301,6 +278,7 @@ def main() -> int:
     parser.add_argument("model", help="a model folder, a GGUF file or the name of a model on the hub")
     parser.add_argument("--clients", type=int, default=200, metavar="N")
     parser.add_argument("--seconds", type=float, default=120, metavar="T")
+    parser.add_argument("--warm-up", type=float, default=30, metavar="T", help="seconds of load before that")
     arguments, options = parser.parse_known_args()
     command = [sys.executable, "-m", "codecascade", "serve", arguments.model, "--port", "0", *options]
     console, seen = Console(soft_wrap=True), Seen()
@@ -313,10 +291,15 @@ def main() -> int:
             url = _address(server, log)
             filled = asyncio.run(fill_cache(url, server.pid))
             console.print(f"memory, MB: {filled[0]:,.0f} at first, {filled[-1]:,.0f} with a full cache")
+            asyncio.run(meet_sizes(url))
+            console.print(f"{resident(server.pid):,.0f} MB after prompts of all sizes")
+            if arguments.warm_up:
+                asyncio.run(load(url, server.pid, arguments.clients, arguments.warm_up, Seen()))
+            before = metrics(httpx.get(f"{url}/metrics").text)["llamacpp:tokens_predicted_total"]
             started = time.perf_counter()
             memory = asyncio.run(load(url, server.pid, arguments.clients, arguments.seconds, seen))
             seconds = time.perf_counter() - started
-            tokens = metrics(httpx.get(f"{url}/metrics").text)["llamacpp:tokens_predicted_total"]
+            tokens = metrics(httpx.get(f"{url}/metrics").text)["llamacpp:tokens_predicted_total"] - before
             server.send_signal(signal.SIGTERM)
             if server.wait(60) != 0:
                 seen.wrong.append(f"SIGTERM: the process ended with {server.returncode}")

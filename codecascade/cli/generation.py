@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from codecascade.cli.generation_options import (
     TEXT,
     WRITING,
     Block,
+    ComputedBy,
     Context,
     ContextFiles,
     FrequencyPenalty,
@@ -37,14 +38,14 @@ from codecascade.cli.generation_options import (
     language_of,
     refuse,
 )
-from codecascade.cli.generation_running import batch, load, stream, write
+from codecascade.cli.generation_running import ModelOptions, batch, stream, write
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import read_text
 
 if TYPE_CHECKING:
-    from codecascade.generation.engine.generator import LocalGenerator
+    from codecascade.generation.engine.generator import PassGenerator
     from codecascade.generation.requests import Request
 
 
@@ -79,6 +80,7 @@ def complete(
     heal: Heal = True,
     context: Context = None,
     weights: HeldIn = "auto",
+    backend: ComputedBy = "torch",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -100,17 +102,18 @@ def complete(
         frequency_penalty=frequency_penalty,
     )
 
-    def request(generator: LocalGenerator, fields: dict[str, str]) -> Request:
+    def request(generator: PassGenerator[Any], fields: dict[str, str]) -> Request:
         return completion_request(generator.tokenizer, fields["prompt"], sampling, stop=stop or (), heal=heal)
 
+    used = ModelOptions(model, context, weights, backend)
     if jsonl is not None or output is not None:
         refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
-        batch(model, jsonl, output, ("prompt",), request, context, weights)
+        batch(used, jsonl, output, ("prompt",), request)
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
     text = read_text(prompt_file) if prompt_file is not None else prompt or ""
-    stream(model, lambda generator: request(generator, {"prompt": text}), context, weights)
+    stream(used, lambda generator: request(generator, {"prompt": text}))
 
 
 @app.command(
@@ -182,6 +185,7 @@ def infill(
     heal: Heal = True,
     context: Context = None,
     weights: HeldIn = "auto",
+    backend: ComputedBy = "torch",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -213,7 +217,7 @@ def infill(
         frequency_penalty=frequency_penalty,
     )
 
-    def request(generator: LocalGenerator, fields: dict[str, str]) -> Request:
+    def request(generator: PassGenerator[Any], fields: dict[str, str]) -> Request:
         prefix, suffix = fields["prefix"], fields["suffix"]
         return editor_request(
             generator.tokenizer,
@@ -226,9 +230,10 @@ def infill(
             editor=None if lines is None else EditorStops(prefix, suffix, language, lines),
         )
 
+    used = ModelOptions(model, context, weights, backend)
     if jsonl is not None or output is not None:
         refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
-        batch(model, jsonl, output, ("prefix", "suffix"), request, context, weights)
+        batch(used, jsonl, output, ("prefix", "suffix"), request)
         return
     if file is not None:
         refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
@@ -238,7 +243,7 @@ def infill(
         before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
-    stream(model, lambda generator: request(generator, {"prefix": before, "suffix": after}), context, weights)
+    stream(used, lambda generator: request(generator, {"prefix": before, "suffix": after}))
 
 
 @app.command(
@@ -262,12 +267,13 @@ def chat(
     seed: Seed = 0,
     context: Context = None,
     weights: HeldIn = "auto",
+    backend: ComputedBy = "torch",
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
-    generator = load(model, context, weights)
+    generator = ModelOptions(model, context, weights, backend).load()
     sampling = SamplingParams(
         max_new_tokens,
         temperature,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli import options
-from codecascade.ground.choices import Weights
+from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import read_text
 
@@ -101,6 +101,7 @@ ContextFiles = Annotated[
     ),
 ]
 HeldIn = Annotated[Weights, options.weights(MODEL)]
+ComputedBy = Annotated[Backend, options.backend(MODEL)]
 Context = Annotated[int | None, options.context("the model's own", panel=ENDING)]
 SingleLine = Annotated[
     bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=ENDING)

@@ -4,44 +4,60 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecascade.cli.app import loading, stderr
-from codecascade.ground.choices import Weights
+from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
-    from codecascade.generation.engine.generator import LocalGenerator
+    from codecascade.generation.engine.generator import PassGenerator
     from codecascade.generation.requests import Completion, Request
 
 
-def load(model: str, context: int | None, weights: Weights) -> LocalGenerator:
-    """The model behind a name, while a line says that it is loaded."""
-    from codecascade.generation.engine.generator import load_generator
+@dataclass(frozen=True)
+class ModelOptions:
+    """The model that a command uses, as the user names it, and how it is to be loaded."""
 
-    with loading(model):
-        return load_generator(model, context=context, precision=weights)
+    name: str
+    context: int | None
+    weights: Weights
+    backend: Backend
+
+    def load(self) -> PassGenerator[Any]:
+        """The model, while a line says that it is loaded.
+
+        Raises:
+            UserError: there is no such model, it can't be used, or the options exclude each other.
+        """
+        if self.backend != "torch" and self.weights != "auto":
+            raise UserError("belongs to models that torch computes", key="--weights")
+        with loading(self.name):
+            if self.backend == "llama.cpp":
+                from codecascade.generation.llama_cpp.loading import load_llama_cpp_generator
+
+                return load_llama_cpp_generator(self.name, context=self.context)
+            from codecascade.generation.engine.generator import load_generator
+
+            return load_generator(self.name, context=self.context, precision=self.weights)
 
 
-def stream(
-    model: str, request: Callable[[LocalGenerator], Request], context: int | None, weights: Weights
-) -> None:
+def stream(model: ModelOptions, request: Callable[[PassGenerator[Any]], Request]) -> None:
     """Write one completion to standard output as it comes."""
-    generator = load(model, context, weights)
+    generator = model.load()
     for piece in generator.stream(request(generator)):
         write(piece)
 
 
 def batch(
-    model: str,
+    model: ModelOptions,
     source: Path | None,
     target: Path | None,
     fields: Sequence[str],
-    request: Callable[[LocalGenerator, dict[str, str]], Request],
-    context: int | None,
-    weights: Weights,
+    request: Callable[[PassGenerator[Any], dict[str, str]], Request],
 ) -> None:
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
@@ -54,7 +70,7 @@ def batch(
             if not isinstance(row.get(field), str):
                 raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
         rows.append(row)
-    generator = load(model, context, weights)
+    generator = model.load()
     requests = [request(generator, row) for row in rows]
 
     too_long = 0

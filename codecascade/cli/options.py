@@ -115,6 +115,13 @@ def weights(panel: str | None = None, *names: str) -> Any:
     )
 
 
+def backend(panel: str | None = None) -> Any:
+    """``--backend``."""
+    return typer.Option(
+        "--backend", help="Compute with this; llama.cpp reads GGUF files.", rich_help_panel=panel
+    )
+
+
 def heal(panel: str | None = None) -> Any:
     """``--heal``, ``--no-heal``."""
     return typer.Option(

@@ -82,9 +82,7 @@ def serve(
     ] = "auto",
     backend: Annotated[
         Backend,
-        typer.Option(
-            "--backend", help="Compute with this; llama.cpp reads GGUF files.", rich_help_panel=_MODEL
-        ),
+        options.backend(_MODEL),
     ] = "torch",
     endpoint: Annotated[
         str | None,

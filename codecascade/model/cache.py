@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,7 +130,24 @@ class KeyValueCache:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros that on a CPU take memory only as they are first written to, as fresh pages of the system do."""
-    if device.type != "cpu":
+    """Zeros that on a CPU take memory only as they are first written to, as fresh pages of the system do.
+
+    The pages are small ones. The keys of each head of each layer are apart, so that with pages of 2 MB, as NumPy asks
+    for, the first token of all would take 2 MB for each of them: gigabytes for a model of 7 billion parameters, which
+    have to be cleared before it is there.
+
+    Raises:
+        MemoryError: the system has not so much.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or not size or not hasattr(mmap, "MAP_ANONYMOUS"):
         return torch.zeros(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(str(error)) from None
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # a kernel without such pages does not know the advice
+        with suppress(OSError):
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8).view(dtype).view(shape)

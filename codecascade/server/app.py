@@ -133,7 +133,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
     elif error.status_code == 405:
         message = f"{request.method} is not allowed at {request.url.path}"
     elif error.status_code == 400:
-        message = "the body is not JSON in UTF-8"
+        message = _unread(error.__cause__)
     else:
         message = str(error.detail)
     return _said(request, ApiError(error.status_code, message, headers=error.headers or {}))
+
+
+def _unread(cause: BaseException | None) -> str:
+    """Why a body could not be read that has no wrong character in it."""
+    if isinstance(cause, RecursionError):
+        return "the body is nested too deeply"
+    if isinstance(cause, ValueError) and not isinstance(cause, UnicodeError):
+        # Python reads integers of at most 4,300 digits
+        return "the body holds a number with too many digits"
+    return "the body is not JSON in UTF-8"

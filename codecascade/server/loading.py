@@ -12,11 +12,9 @@ from codecascade.generation.engine.model_runner import token_bytes
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.gateway.gateway import Gateway
-from codecascade.generation.llama_cpp.engine import LlamaCppEngine
-from codecascade.generation.llama_cpp.runtime import LlamaCpp
+from codecascade.generation.llama_cpp.loading import load_llama_cpp_engine
 from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
-from codecascade.model.gguf import read_gguf_tokenizer
 from codecascade.model.llama import Llama
 from codecascade.model.sources import resolve, tokenizer_of
 
@@ -113,12 +111,7 @@ def load_llama_cpp(
     Raises:
         UserError: it is no such file, llama.cpp can't load it, or is not installed.
     """
-    source = resolve(model)
-    if source.path is None or source.path.is_dir():
-        raise UserError("llama.cpp reads GGUF files; convert the model with --to gguf", file=model)
-    tokenizer = read_gguf_tokenizer(source.path)
-    engine = LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer, max_waiting=max_waiting)
-    return EngineService(engine, name)
+    return EngineService(load_llama_cpp_engine(model, context=context, max_waiting=max_waiting), name)
 
 
 def load_gateway(

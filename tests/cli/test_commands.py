@@ -45,11 +45,11 @@ def test_a_signal_before_a_run_has_begun_is_reported(
 def test_no_message_moves_the_cursor(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(model: str, *context: object) -> LocalGenerator:
+    def failing(model: generation_running.ModelOptions) -> LocalGenerator:
         logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
         raise RunFailed("the server says \x1b[32m")
 
-    monkeypatch.setattr(generation_running, "load", failing)
+    monkeypatch.setattr(generation_running.ModelOptions, "load", failing)
     code, _, err = run(capsys, "complete", "m", "--prompt", "a")
     assert code == 1 and "\x1b" not in err
     assert "\\x1b[31m" in err and "\\x1b[32m" in err
@@ -195,7 +195,7 @@ def test_exit_codes(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(generation_running, "load", fail)
+    monkeypatch.setattr(generation_running.ModelOptions, "load", fail)
     assert run(capsys, "complete", "m", "--prompt", "x")[0] == code
     with pytest.raises(SystemExit):
         cli.main(["complete", "m", "--prompt", "x"])
@@ -248,10 +248,10 @@ def test_files_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], model:
 def test_wrong_inputs_are_reported_before_a_model_is_loaded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def load(*arguments: object) -> object:
+    def load(model: generation_running.ModelOptions) -> object:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(generation_running, "load", load)
+    monkeypatch.setattr(generation_running.ModelOptions, "load", load)
     monkeypatch.chdir(tmp_path)
     Path("deep.jsonl").write_text('{"prompt": "x"}\n{"prompt": ' + "[" * 5_000 + "]" * 5_000 + "}\n")
     Path("good.jsonl").write_text('{"prompt": "x"}\n')

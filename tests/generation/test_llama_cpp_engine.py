@@ -120,6 +120,9 @@ def test_requests_that_can_not_be_answered(model: Llama, tokenizer: Tokenizer) -
         engine.add_request(Request((5,) * 129, GREEDY))
     with pytest.raises(UserError, match="do not fit into the cache"):
         engine.add_request(Request((5,) * 99, GREEDY))
+    for token in (-1, tokenizer.vocab_size):
+        with pytest.raises(UserError, match=f"holds {token}, which is no token"):
+            engine.add_request(Request((5, token), GREEDY))
     for _ in range(4):
         engine.add_request(Request((5, 6), GREEDY))
     with pytest.raises(QueueFull):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +169,21 @@ def test_fp32_rows_that_are_gathered_or_not(
     found = model(following[None], cache=cache, mask=Documents((1,) * 6))[0]
     alone = [model(row[None, : length + 1])[0, -1] for row, length in zip(tokens, lengths, strict=True)]
     torch.testing.assert_close(found, torch.stack(alone), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads how much memory is taken from /proc")
+def test_a_cache_takes_memory_as_it_is_used(make_model: MakeModel) -> None:
+    """Not a large page for each head of each layer, as soon as the first token is there."""
+    config = replace(make_model().config, num_hidden_layers=8, num_key_value_heads=4, head_dim=32)
+
+    def taken() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    cache = KeyValueCache.allocate_blocks(config, 4096, torch.float32, torch.device("cpu"))
+    before, whole = taken(), sum(layer.nbytes for layer in cache.memory)
+    assert whole == 2**29
+    for memory in cache.memory:
+        memory[:, :, 0] = 1
+    # 64 heads' keys or values, of a block each: large pages would be 128 MB
+    assert taken() - before < 16 << 20
+    assert all(bool((memory[:, :, 1:3] == 0).all()) for memory in cache.memory)

@@ -25,6 +25,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import server_load
+import server_warming
 
 
 @pytest.fixture
@@ -58,10 +59,16 @@ def test_forty_clients_that_come_and_go(server: Live) -> None:
 def test_a_cache_that_is_full_takes_no_more_memory(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts are read until they add nothing."""
     sizes = iter([100.0, 150.0, 200.0, 240.0, 241.0, 242.0])
-    monkeypatch.setattr(server_load, "resident", lambda pid: next(sizes))
-    found = asyncio.run(server_load.fill_cache(server.url, os.getpid()))
+    monkeypatch.setattr(server_warming, "resident", lambda pid: next(sizes))
+    found = asyncio.run(server_warming.fill_cache(server.url, os.getpid()))
     assert found == [100.0, 150.0, 200.0, 240.0, 241.0, 242.0]
     assert soon(lambda: server.generator.load().prompt_tokens >= 5 * 255)
+
+
+def test_prompts_of_all_sizes(server: Live) -> None:
+    sizes = asyncio.run(server_warming.meet_sizes(server.url))
+    assert sizes[:17] == [*range(1, 17), 18] and 224 <= sizes[-1] < 256
+    assert soon(lambda: server.generator.load().prompt_tokens >= sum(sizes))
 
 
 def test_nothing_is_kept_of_a_request(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:

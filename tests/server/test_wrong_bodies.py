@@ -178,3 +178,26 @@ def test_what_is_wrong_with_a_body_that_is_no_json_is_said(client: TestClient) -
     assert error["message"] == "the body is not JSON: Expecting ',' delimiter at character 14"
     assert error["param"] is None
     assert "at character 1" in client.post("/infill", content="{x").json()["error"]["message"]
+    for content, said in (
+        ('{"prompt": ' + "[" * 100_000 + "]" * 100_000 + "}", "is nested too deeply"),
+        ('{"prompt": ' + '{"a": ' * 50_000 + "1" + "}" * 50_000 + "}", "is nested too deeply"),
+        ('{"prompt": "x", "seed": ' + "9" * 6_000 + "}", "number with too many digits"),
+        (b'{"prompt": "\xff"}', "is not JSON in UTF-8"),
+        (b"\x1f\x8b\x08", "is not JSON in UTF-8"),
+    ):
+        for path in ("/v1/completions", "/infill"):
+            answer = client.post(path, content=content)
+            assert answer.status_code == 400 and said in answer.json()["error"]["message"], answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat", "/apply-template"])
+def test_messages_that_call_tools_are_refused_by_name(client: TestClient, path: str) -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}
+    for messages in (
+        [MESSAGES[1], call, MESSAGES[1]],
+        [MESSAGES[1], {"role": "tool", "content": "1"}, MESSAGES[1]],
+    ):
+        answer = client.post(path, json={"model": "tiny", "messages": messages})
+        assert answer.status_code == 400 and "tool" in answer.text
+    none = [MESSAGES[1], {"role": "assistant", "content": "a", "tool_calls": []}, MESSAGES[1]]
+    assert client.post(path, json={"model": "tiny", "messages": none, "stream": False}).status_code == 200

@@ -7,6 +7,17 @@ from codecascade.generation.streaming import QueueFull
 from codecascade.ground.errors import UserError
 
 
+def check_tokens(request: Request, vocabulary: int) -> None:
+    """Whether the model has a request's tokens.
+
+    Raises:
+        UserError: it has not; a pass with them would fail for all that share it.
+    """
+    for token in (min(request.ids), max(request.ids)):
+        if not 0 <= token < vocabulary:
+            raise UserError(f"the prompt holds {token}, which is no token: they are 0 to {vocabulary - 1:,}")
+
+
 def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
     """Tokens of a completion at most: those that only give required bytes again come on top.
 

@@ -8,7 +8,8 @@ guessing is left off while it does not pay (Saxena 2023, prompt lookup decoding)
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
+from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ from codecascade.generation.engine.sequence import Sequence
 _NGRAM = 3
 # The same in other texts, which resemble this one less.
 _OTHERS_NGRAM = 4
-# N-grams of other texts that are remembered, the latest ones.
+# Tokens of other texts that are remembered, the latest ones.
 _REMEMBERED = 1 << 14
 # Of a draft: the first one, and the longest.
 _FIRST, _LONGEST = 4, 15
@@ -59,17 +60,21 @@ class RecentTexts:
 
     def __init__(self) -> None:
         # each with a text and the index in it of what follows
-        self._last = OrderedDict[tuple[int, ...], tuple[list[int], int]]()
+        self._last: dict[tuple[int, ...], tuple[list[int], int]] = {}
+        self._texts: deque[list[int]] = deque()
+        self.tokens = 0
 
     def add(self, ids: SequenceOf[int], start: int) -> None:
         """Remember a text that begins at index ``start`` of ``ids``, behind its prompt."""
-        kept = list(ids[max(0, start - _OTHERS_NGRAM) :])
-        for end in range(_OTHERS_NGRAM, len(kept)):
-            key = tuple(kept[end - _OTHERS_NGRAM : end])
+        kept = list(ids[max(0, start - _OTHERS_NGRAM) :])[-_REMEMBERED:]
+        if len(kept) <= _OTHERS_NGRAM:
+            return
+        for key, end in _ngrams(kept):
             self._last[key] = (kept, end)
-            self._last.move_to_end(key)
-        while len(self._last) > _REMEMBERED:
-            self._last.popitem(last=False)
+        self._texts.append(kept)
+        self.tokens += len(kept)
+        while self.tokens > _REMEMBERED:
+            self._forget(self._texts.popleft())
 
     def guess(self, ids: SequenceOf[int], most: int) -> list[int]:
         """The tokens after the latest occurrence of the last n-gram of ``ids``, at most ``most``; often none."""
@@ -78,6 +83,19 @@ class RecentTexts:
             return []
         kept, start = found
         return kept[start : start + most]
+
+    def _forget(self, text: list[int]) -> None:
+        """Forget a text whole: one n-gram that no later text has would hold all of it."""
+        self.tokens -= len(text)
+        for key, _ in _ngrams(text):
+            if (found := self._last.get(key)) is not None and found[0] is text:
+                del self._last[key]
+
+
+def _ngrams(text: list[int]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """The n-grams of a text, each with the index of what follows it."""
+    for end in range(_OTHERS_NGRAM, len(text)):
+        yield tuple(text[end - _OTHERS_NGRAM : end]), end
 
 
 class _Gain:

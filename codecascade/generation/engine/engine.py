@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.admission import check_cache, check_queue, room_for
+from codecascade.generation.engine.admission import check_cache, check_queue, check_tokens, room_for
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.memory import free_bytes
@@ -146,7 +146,7 @@ class Engine:
                 for it.
         """
         room = self.room(request)
-        self._runner.check(request.ids)
+        check_tokens(request, self.model.config.vocab_size)
         check_cache(request, room, self.cache_tokens)
         return room
 

@@ -1,4 +1,4 @@
-"""Lists of requests, completed by an engine: the generator of evaluation, self-instruct and the commands."""
+"""Lists of requests, completed by an engine: the generators of evaluation, self-instruct and the commands."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from dataclasses import replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.output import Output
 from codecascade.generation.engine.scoring import log_probabilities
+from codecascade.generation.engine.service import PassEngine
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.ground.choices import Weights
@@ -21,6 +22,7 @@ from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 Name = TypeVar("Name")
+EngineT = TypeVar("EngineT", bound=PassEngine)
 
 
 def load_generator(
@@ -51,42 +53,21 @@ def load_generator(
     return generator
 
 
-class LocalGenerator:
-    """Generates with a model in memory, in the model's own dtype and on its device.
-
-    Results depend on the batch only as far as rounding does, as those of the engine behind it.
+class PassGenerator(Generic[EngineT]):
+    """Completes lists of requests by an engine that works in passes.
 
     Args:
-        batch_tokens: tokens that the cache has memory for, of all samples that run at a time: bounds the memory,
-            whatever is asked for, unless a single sample needs more. None: 1 GiB, but at least 16,384 tokens.
-        prefill_tokens: tokens in one forward pass; longer prompts are read in chunks.
-        context: most tokens of prompt and completion together; None: the model's own.
-
-    Attributes:
-        weights: how they are held, where :func:`load_generator` has loaded them.
+        engine: belongs to the generator from now on.
     """
 
-    weights: HeldWeights | None = None
-
-    def __init__(
-        self,
-        model: Llama,
-        tokenizer: Tokenizer,
-        *,
-        batch_tokens: int | None = None,
-        prefill_tokens: int = 2_048,
-        context: int | None = None,
-    ) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-        self.prefill_tokens = prefill_tokens
-        # No speculation: whether it pays depends on the machine's load, and where bf16 rounds another way for another
-        # number of rows an evaluation would not give the same twice.
-        self.engine = Engine(
-            model, tokenizer, cache_tokens=batch_tokens, chunk_tokens=prefill_tokens, context=context
-        )
+    def __init__(self, engine: EngineT) -> None:
+        self.engine = engine
         # outputs of requests that another iterator waits for
         self._outputs: dict[int, deque[Output]] = defaultdict(deque)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.engine.tokenizer
 
     @property
     def context_length(self) -> int:
@@ -126,31 +107,30 @@ class LocalGenerator:
             else:
                 held[index].append(replace(done, request=index))
 
-    def _can_be_asked(self, request: Request) -> bool:
-        """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
-        if len(request.ids) < self.context_length:
-            return True
-        engine = self.engine
-        if not engine.goes_beyond(request):
-            return False
-        return engine.has_memory_for(len(request.ids) + engine.room(request))
-
     def stream(self, request: Request) -> Iterator[str]:
         """The text of one completion in pieces, each as soon as it is certain.
 
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        self.engine.room(request)
+        self._prepare(request)
         if request.samples != 1:
             raise ValueError("one sample can be streamed")
         for _, output in self._run([(0, request)]):
             if output.delta.text:
                 yield output.delta.text
 
-    def log_probabilities(self, sequences: SequenceOf[SequenceOf[int]]) -> Iterator[tuple[int, list[float]]]:
-        """See :class:`~codecascade.generation.requests.Scorer`."""
-        return log_probabilities(self.model, sequences, self.prefill_tokens)
+    def _can_be_asked(self, request: Request) -> bool:
+        """Whether the prompt leaves room in the context."""
+        return len(request.ids) < self.context_length
+
+    def _prepare(self, request: Request) -> None:
+        """Have what the request needs.
+
+        Raises:
+            UserError: the prompt leaves no room in the context.
+        """
+        self.engine.check(request)
 
     def _run(self, requests: SequenceOf[tuple[Name, Request]]) -> Iterator[tuple[Name, Output]]:
         """What the engine gives to these requests, until all have ended; those left over are taken out.
@@ -160,7 +140,7 @@ class LocalGenerator:
         """
         engine = self.engine
         for _, request in requests:
-            engine.reserve(len(request.ids) + engine.room(request))
+            self._prepare(request)
         names: dict[int, Name] = {}
         left = {}
         try:
@@ -182,6 +162,58 @@ class LocalGenerator:
             for number in left:
                 engine.abort(number)
                 self._outputs.pop(number, None)
+
+
+class LocalGenerator(PassGenerator[Engine]):
+    """Generates with a model in memory, in the model's own dtype and on its device.
+
+    Results depend on the batch only as far as rounding does, as those of the engine behind it.
+
+    Args:
+        batch_tokens: tokens that the cache has memory for, of all samples that run at a time: bounds the memory,
+            whatever is asked for, unless a single sample needs more. None: 1 GiB, but at least 16,384 tokens.
+        prefill_tokens: tokens in one forward pass; longer prompts are read in chunks.
+        context: most tokens of prompt and completion together; None: the model's own.
+
+    Attributes:
+        weights: how they are held, where :func:`load_generator` has loaded them.
+    """
+
+    weights: HeldWeights | None = None
+
+    def __init__(
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int | None = None,
+        prefill_tokens: int = 2_048,
+        context: int | None = None,
+    ) -> None:
+        self.model = model
+        self.prefill_tokens = prefill_tokens
+        # No speculation: whether it pays depends on the machine's load, and where bf16 rounds another way for another
+        # number of rows an evaluation would not give the same twice.
+        super().__init__(
+            Engine(model, tokenizer, cache_tokens=batch_tokens, chunk_tokens=prefill_tokens, context=context)
+        )
+
+    def log_probabilities(self, sequences: SequenceOf[SequenceOf[int]]) -> Iterator[tuple[int, list[float]]]:
+        """See :class:`~codecascade.generation.requests.Scorer`."""
+        return log_probabilities(self.model, sequences, self.prefill_tokens)
+
+    def _can_be_asked(self, request: Request) -> bool:
+        """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
+        if super()._can_be_asked(request):
+            return True
+        engine = self.engine
+        if not engine.goes_beyond(request):
+            return False
+        return engine.has_memory_for(len(request.ids) + engine.room(request))
+
+    def _prepare(self, request: Request) -> None:
+        """See :meth:`PassGenerator._prepare`. The cache grows where a single sample needs more than it has."""
+        self.engine.reserve(len(request.ids) + self.engine.room(request))
 
 
 def _scoring(reference: ReferenceTokens) -> Request:

@@ -52,17 +52,6 @@ class ModelRunner:
                 "ask for fewer new tokens or a shorter context"
             ) from None
 
-    def check(self, ids: SequenceOf[int]) -> None:
-        """Whether the model has these tokens.
-
-        Raises:
-            UserError: it has not; a pass with them would fail for all that share it.
-        """
-        size = self.model.config.vocab_size
-        for token in (min(ids), max(ids)):
-            if not 0 <= token < size:
-                raise UserError(f"the prompt holds {token}, which is no token: they are 0 to {size - 1:,}")
-
     @torch.inference_mode()
     def run(self, batch: SequenceOf[Scheduled]) -> tuple[SequenceOf[Scheduled], Tensor]:
         """The pass over a batch.

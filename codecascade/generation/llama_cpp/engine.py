@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from codecascade.generation.engine.admission import check_cache, check_queue, room_for
+from codecascade.generation.engine.admission import check_cache, check_queue, check_tokens, room_for
 from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
 from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
@@ -90,7 +90,7 @@ class LlamaCppEngine:
         """The room of a request that can be answered, in tokens.
 
         Raises:
-            UserError: the prompt leaves no room in the context or in the memory.
+            UserError: the prompt leaves no room in the context or in the memory, or holds what is no token.
         """
         if request.sampling.prompt_logprobs is not None:
             raise UserError(
@@ -98,6 +98,7 @@ class LlamaCppEngine:
             )
         # llama.cpp has memory for the context and no more
         room = room_for(request, self.context_length, beyond=False)
+        check_tokens(request, self.tokenizer.vocab_size)
         check_cache(request, room, self._runtime.cells)
         return room
 

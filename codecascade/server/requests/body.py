@@ -49,3 +49,4 @@ class ChatMessage(Body):
     role: str
     content: str | list[TextPart] = ""
     images: list[str] = Field(default_factory=list)
+    tool_calls: list[Any] = Field(default_factory=list)

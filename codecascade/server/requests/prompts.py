@@ -261,8 +261,10 @@ def content_of(message: ChatMessage) -> str:
     """The text of a message.
 
     Raises:
-        ApiError: a part of it is no text.
+        ApiError: a part of it is no text, or it calls tools.
     """
+    if message.tool_calls:
+        raise ApiError(400, "this model calls no tools; leave out tool_calls", "messages")
     if message.images:
         raise ApiError(400, "this model reads no images", "messages")
     if isinstance(message.content, str):

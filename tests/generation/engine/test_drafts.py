@@ -68,10 +68,38 @@ def test_what_another_text_had_is_guessed_to_come_again() -> None:
     assert recent.guess([4, 5, 6, 7], 9) == [1]
 
 
+def held(recent: RecentTexts) -> int:
+    """Tokens of all texts that are kept for any n-gram."""
+    texts = {id(text): len(text) for text, _ in recent._last.values()}
+    return sum(texts.values())
+
+
 def test_texts_that_are_remembered_are_bounded() -> None:
     recent = RecentTexts()
     for first in range(0, 60_000, 100):
         recent.add(range(first, first + 110), 4)
-    assert len(recent._last) <= 1 << 14
+    assert held(recent) <= recent.tokens <= 1 << 14
     assert recent.guess(range(59_990, 59_994), 2) == [59_994, 59_995]
     assert recent.guess(range(10, 14), 2) == []
+
+
+def test_texts_that_repeat_themselves_are_bounded_as_others() -> None:
+    """As greedy texts of small models do: each has few n-grams of its own, and many tokens."""
+    recent = RecentTexts()
+    for number in range(200):
+        recent.add([7, 7, 7, 7, 100 + number, *[5] * 1_000], 4)
+    assert held(recent) <= recent.tokens <= 1 << 14
+    assert recent.guess([7, 7, 7, 299], 1) == [5] and recent.guess([7, 7, 7, 100], 1) == []
+    # one text that is longer than all that is kept
+    recent.add(range(1 << 15), 4)
+    assert held(recent) == recent.tokens == 1 << 14
+    assert recent.guess(range((1 << 15) - 5, (1 << 15) - 1), 9) == [(1 << 15) - 1]
+    assert recent.guess([5, 5, 5, 5], 1) == []
+
+
+def test_what_is_forgotten_is_forgotten_whole() -> None:
+    recent = RecentTexts()
+    for first in range(0, 40_000, 1_000):
+        recent.add(range(first, first + 1_000), 4)
+        recent.add([3, 3, 3], 3)
+    assert len(recent._last) == sum(len(text) - 4 for text in recent._texts)
