@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from codecascade.cascade.budget.measuring import MeasuringTimer
+from codecascade.cascade.budget.measuring import TIMED_TOKENS, MeasuringTimer
 from codecascade.cascade.budget.steps import StepTimer, budget_minutes
 from codecascade.cascade.display import RunDisplay
 from codecascade.evaluation.cost import EvaluationCost, evaluation_seconds
@@ -65,9 +65,12 @@ def _measuring_seconds(
     speed: float,
     timer: MeasuringTimer | None,
 ) -> float:
-    """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``."""
+    """By the base's own reading and writing, where to time them is a matter of seconds and less work than what is
+    to be measured; else by ``speed``.
+    """
     asked = [model for model in evaluations if model.read or model.written]
-    if not asked or base is None or timer is None or not timer.worth_while(base, speed):
+    little = sum(model.read + model.written for model in asked) <= TIMED_TOKENS
+    if little or base is None or timer is None or not timer.worth_while(base, speed):
         return sum(
             evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
             for model in asked
