@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 MODEL  := runs/quickstart/models/instruct
+WORKERS := 3
 ENVIRONMENT := $(VENV)/.base
 export PIP_NO_WARN_SCRIPT_LOCATION = 1
 
@@ -21,8 +22,10 @@ playground: codecascade/server/playground/source/package-lock.json   ## the serv
 	cd build/playground && npm ci --ignore-scripts --no-audit --no-fund && npm run check && \
 	  node build.mjs $(abspath $(<D)/../static)
 
-test: $(VENV)/.dev                ## the whole suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# A worker waits a quarter of its time for servers, sandboxes and other processes: three keep two cores busy. What one
+# process has compiled to bytecode all others use, of which the suite starts dozens.
+test: $(VENV)/.dev                ## the whole suite; WORKERS=9 on eight cores
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-distributed: $(VENV)/.dev    ## two and four processes that train together, are killed, stopped and started again: minutes
 	$(BIN)/python -m pytest -m distributed

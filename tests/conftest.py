@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import locale
 import os
@@ -18,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
+from cpu_times import CpuTimes
 from hypothesis import settings
 
 torch.set_num_threads(1)
@@ -28,18 +30,38 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "codecascade"))
 
 
 LONGEST = (
-    "cascade/test_shipped_recipes.py",
+    "cascade/test_run.py",
     "server/playground/test_browser.py",
     "cascade/test_stops.py",
     "training/ranks/test_precision_of_ranks.py",
-    "cascade/test_run.py",
-    "generation/engine/test_shapes.py",
+    "cascade/test_self_instruct.py",
+    "cascade/test_shipped_recipes.py",
+    "cascade/test_studies.py",
     "test_examples.py",
+    "server/test_with_engine.py",
+    "generation/engine/test_engine.py",
+    "instruct/self_instruct/test_pipeline.py",
+    "cascade/test_measured_by_vllm.py",
+    "training/test_loop_processes.py",
+    "generation/engine/test_schedules.py",
+    "generation/engine/test_shapes.py",
+    "corpus/sources/git/test_commits.py",
+    "cli/test_self_instruct.py",
+    "sandbox/test_check.py",
+    "plan/test_simulation.py",
+    "corpus/engines/test_local.py",
+    "server/test_while_loading.py",
 )
 """The files that take longest come first, so that no worker waits for another at the end of the suite."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu-times", type=int, metavar="N", help="show the N dearest files and tests")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if (most := config.getoption("--cpu-times")) is not None:
+        config.pluginmanager.register(CpuTimes(most))
     # Else pytest-xdist orders the files by the number of their tests, and those with one long test come last.
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
@@ -53,6 +75,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "smollm2" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not look through these millions of objects each time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_caches() -> Iterator[None]:
+    """Engines keep no GiB for a model of which a token takes 256 bytes: the lists of its blocks take longer to make
+    than most tests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("codecascade.generation.engine.model_runner._CACHE_BYTES", 2**24)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.lines import Line2D
 
 from codecascade.evaluation.analysis.correlations import LanguageCorrelations
@@ -312,7 +313,8 @@ def as_svg(figure: Any, top: float = 1.0) -> str:
     Args:
         top: the height of what the axes may use, as a share of the figure's.
     """
-    figure.tight_layout(rect=(0, 0, 1, top))
+    # Figure.tight_layout leaves an engine behind, for which savefig would lay out everything once more.
+    TightLayoutEngine(rect=(0, 0, 1, top)).execute(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     content = buffer.getvalue()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, Template, select_autoescape
 from starlette.responses import HTMLResponse, Response
 
 ADDRESS = "/docs"
@@ -55,12 +55,6 @@ class Operation:
 
 def add_api_page(app: FastAPI) -> None:
     """Serve the page of an application whose description is complete."""
-    template = Environment(
-        loader=PackageLoader("codecascade.server"),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("api.html.jinja")
     router = APIRouter()
 
     @lru_cache(maxsize=1)
@@ -70,7 +64,7 @@ def add_api_page(app: FastAPI) -> None:
     @router.get(ADDRESS, include_in_schema=False, response_model=None)
     async def page() -> Response:
         nonce = secrets.token_urlsafe(16)
-        text = template.render(groups=groups(), version=app.version, nonce=nonce)
+        text = _template().render(groups=groups(), version=app.version, nonce=nonce)
         headers = {
             "Content-Security-Policy": _POLICY.format(nonce=nonce),
             "Cache-Control": "no-store",
@@ -80,6 +74,17 @@ def add_api_page(app: FastAPI) -> None:
         return HTMLResponse(text, headers=headers)
 
     app.include_router(router)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("codecascade.server"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("api.html.jinja")
 
 
 def operations(description: dict[str, Any]) -> dict[str, list[Operation]]:

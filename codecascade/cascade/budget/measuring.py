@@ -18,6 +18,8 @@ from codecascade.training.parallel.ranks import join_world
 PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 128, 24
 """The texts that are timed: about as long as those of the infilling benchmarks, and enough of them to be decoded
 together as those are."""
+TIMED_TOKENS = PROMPTS * (2 * PROMPT_TOKENS + ANSWER_TOKENS)
+"""About as many tokens as a timing reads and writes."""
 SHORT_TIMING = 30.0
 """Seconds. If the texts are estimated to take longer, they are not timed: the estimate is near enough."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codecascade.cascade.budget.measuring import MeasuringTimer
+from codecascade.cascade.budget.measuring import TIMED_TOKENS, MeasuringTimer
 from codecascade.cascade.budget.steps import StepTimer, budget_minutes
 from codecascade.cascade.display import RunDisplay
 from codecascade.evaluation.benchmark_settings import CommonSettings
@@ -79,12 +79,14 @@ def _measuring_seconds(
     speed: float,
     timer: MeasuringTimer | None,
 ) -> float:
-    """By the base's own reading and writing, where to time them is a matter of seconds; else by ``speed``.
+    """By the base's own reading and writing, where to time them is a matter of seconds and less work than what is
+    to be measured; else by ``speed``.
 
     Args:
         tokens: of each model, those that it reads and writes.
     """
-    if not tokens or base is None or timer is None or not timer.worth_while(base, speed):
+    little = sum(map(sum, tokens.values())) <= TIMED_TOKENS
+    if little or base is None or timer is None or not timer.worth_while(base, speed):
         return sum(evaluation_seconds(parameters[name] or 0, *each, speed) for name, each in tokens.items())
     timed = timer.speed()
     return sum(timed.seconds(*each, (parameters[name] or base) / base) for name, each in tokens.items())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -25,12 +27,7 @@ def versions(benchmarks: Iterable[str] = ()) -> dict[str, str]:
 
     A toolchain is asked for its version once in a process, with a time limit. One that is not installed is left out.
     """
-    found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    found = {"codecascade": codecascade.__version__, "python": platform.python_version(), **_of_libraries()}
     needs = {need for name in benchmarks if name in BENCHMARKS for need in BENCHMARKS[name].needs}
     languages = sorted(need.removeprefix(_TOOLCHAIN) for need in needs if need.startswith(_TOOLCHAIN))
     found |= {f"{_TOOLCHAIN}{name}": version for name, version in versions_of(languages).items()}
@@ -41,6 +38,16 @@ def versions(benchmarks: Iterable[str] = ()) -> dict[str, str]:
     return {**found, "processor": f"{_processor()}, {cores} cores", "memory": f"{memory / 2**30:.0f} GiB"}
 
 
+@cache
+def _of_libraries() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -11,20 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.distributed.tensor import DTensor
 
 
 def norm_is_cast_once(x: Tensor, weight: Tensor) -> bool:
     """Whether :class:`CastNorm` is meant for this: values of which bf16 products are made on a CPU."""
-    return (
+    if not (
         x.device.type == "cpu"
         and torch.is_grad_enabled()
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and not torch.compiler.is_compiling()
-        and not isinstance(x, DTensor)
-        and not isinstance(weight, DTensor)
-    )
+    ):
+        return False
+    # Training alone comes this far. The import takes most of a second, which who only uses a model should not wait.
+    from torch.distributed.tensor import DTensor
+
+    return not (isinstance(x, DTensor) or isinstance(weight, DTensor))
 
 
 class CastNorm(Function):

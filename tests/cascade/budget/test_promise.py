@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from codecascade.cascade.budget import promise
-from codecascade.cascade.budget.measuring import MeasuringSpeed
+from codecascade.cascade.budget.measuring import TIMED_TOKENS, MeasuringSpeed
 from codecascade.cascade.budget.promise import say_how_long
 from codecascade.cascade.display import RunDisplay
 from codecascade.ground.format import show_seconds
@@ -149,3 +149,24 @@ def test_nothing_is_timed_where_nothing_is_measured(
             raise AssertionError
 
     assert "a minute or less of measuring" in said(data, FakeTimer(0.5), monkeypatch, Never(True))
+
+
+def test_a_timing_is_less_work_than_what_is_measured(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noted(FakeMeasuring):
+        asked = 0
+
+        def speed(self) -> MeasuringSpeed:
+            self.asked += 1
+            return super().speed()
+
+    for documents, timed in ((1, False), (2_000, True)):
+        evaluate = {"benchmarks": ["validation"], "validation": {"documents": documents, "characters": 300}}
+        data |= {"evaluate": evaluate}
+        data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": evaluate}]
+        cost = make_plan(make_recipe(data)).evaluations
+        assert (sum(model.read + model.written for model in cost) > TIMED_TOKENS) == timed
+        measuring = Noted(True)
+        said(data, FakeTimer(0.5), monkeypatch, measuring)
+        assert measuring.asked == timed
