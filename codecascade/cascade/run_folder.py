@@ -15,7 +15,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.result import has_result
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
@@ -205,20 +208,24 @@ class RunFolder:
     def unmeasured(self, recipe: Recipe, stages: Sequence[Stage]) -> dict[str, EvaluateSettings]:
         """Those of the bases and the models of these stages that are still to be measured, and how.
 
-        A benchmark that has a result is not among the settings' benchmarks.
+        A benchmark that has a result by these settings is not among the settings' benchmarks.
         """
         settings = {
             name: recipe.measured[name] for name in (*recipe.roots, *(stage.name for stage in stages))
         }
         return {
-            name: of_model.model_copy(update={"benchmarks": self._without_result(name, of_model.benchmarks)})
+            name: of_model.model_copy(update={"benchmarks": self._without_result(name, of_model)})
             for name, of_model in settings.items()
             if not self.is_measured(name, of_model.model_dump(mode="json"))
         }
 
-    def _without_result(self, name: str, benchmarks: Sequence[str]) -> tuple[str, ...]:
+    def _without_result(self, name: str, settings: EvaluateSettings) -> tuple[str, ...]:
         folder = self.evaluation(name)
-        return tuple(each for each in benchmarks if not (folder / f"{each}.json").exists())
+        return tuple(
+            each
+            for each in settings.benchmarks
+            if not has_result(folder, each, used_settings(BENCHMARKS[each], settings))
+        )
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:

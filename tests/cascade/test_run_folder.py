@@ -9,6 +9,9 @@ import pytest
 
 from codecascade.cascade.measure import LazyGenerator, measuring_precision
 from codecascade.cascade.run_folder import RunFolder
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.ground.errors import UserError
 from codecascade.recipe import BASE, Recipe, make_recipe
 
@@ -134,3 +137,25 @@ def test_the_generator_is_loaded_in_that_precision(monkeypatch: pytest.MonkeyPat
     assert not asked
     assert generator.context_length == 7
     assert asked == [("model", "fp32")]
+
+
+def test_what_was_measured_by_other_settings_is_still_to_be_measured(
+    run: RunFolder, data: dict[str, Any]
+) -> None:
+    """The same run is asked for more problems of one benchmark: the other's result stays."""
+    asked = {
+        "benchmarks": ["validation", "infilling_single_line"],
+        "validation": {"documents": 4},
+        "infilling": {"problems": 10},
+    }
+    data |= {"evaluate": asked}
+    before = make_recipe(data)
+    settings = before.measured[BASE]
+    for name in settings.benchmarks:
+        made_with = {"model": "tiny", **used_settings(BENCHMARKS[name], settings)}
+        BenchmarkResult(name, {}).save(run.evaluation(BASE), made_with=made_with)
+    assert run.unmeasured(before, ())[BASE].benchmarks == ()
+    data |= {"evaluate": {**asked, "infilling": {"problems": 20}}}
+    assert run.unmeasured(make_recipe(data), ())[BASE].benchmarks == ("infilling_single_line",)
+    data |= {"evaluate": {**asked, "seed": 1}}
+    assert run.unmeasured(make_recipe(data), ())[BASE].benchmarks == ("validation", "infilling_single_line")

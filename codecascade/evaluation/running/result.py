@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -89,6 +89,22 @@ class BenchmarkResult:
             return cls(examples=answered_problems(folder, name), **content)
         except (AttributeError, KeyError, TypeError):
             raise UserError(_DAMAGED, file=path) from None
+
+
+def has_result(folder: Path, name: str, used: Mapping[str, Any]) -> bool:
+    """Whether a folder has a benchmark's result that was made with these settings.
+
+    It takes no model and no data to know that, so that those may be others by now.
+
+    Args:
+        used: the settings that concern the benchmark (:func:`.settings_used.used_settings`).
+    """
+    try:
+        content = read_json(folder / f"{name}.json")
+    except UserError:
+        return False
+    before = content.get("made_with") if isinstance(content, dict) else None
+    return isinstance(before, dict) and json.loads(json.dumps(used)).items() <= before.items()
 
 
 class StoredRows(Sequence[SampleRow]):
