@@ -14,6 +14,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.plan.devices import Device
 from codecascade.plan.fitting import refuse_misfits, with_meshes
 from codecascade.plan.plan import RecipePlan, make_plan
+from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import missing_texts
 from codecascade.training.trackers.table import check_trackers
@@ -93,11 +94,13 @@ def _check(
     try:
         check_bases(recipe)
         check_trackers(recipe.log)
-        missing = missing_texts(recipe, untrained, sources=needs_sources(recipe, run))
+        # What a run has made itself is in its folder, whatever became of the files that it was made from.
+        made = {stage.name for stage in untrained if run.has_dialogues(stage.name, KIND)}
+        missing = missing_texts(recipe, untrained, sources=needs_sources(recipe, run), made=made)
         if missing:
             key, _, problem = missing[0].partition(": ")
             raise UserError(problem, key=key)
-        check_self_instruct(recipe, untrained)
+        check_self_instruct(recipe, [stage for stage in untrained if stage.name not in made])
         # ranks on CPUs, which are for trying things out, all shard unless the recipe says otherwise
         chooses = device is not None and device.memory is not None
         plan = make_plan(recipe, devices=devices, device=device, chooses=chooses, file=file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,13 +189,18 @@ def _where(source: Source) -> str:
 
 
 def missing_texts(
-    recipe: Recipe, stages: Sequence[Stage] | None = None, *, sources: bool = True
+    recipe: Recipe,
+    stages: Sequence[Stage] | None = None,
+    *,
+    sources: bool = True,
+    made: Collection[str] = (),
 ) -> list[str]:
     """A sentence, after its keys, for each corpus, source and file of dialogues or questions that is not there.
 
     Args:
         stages: those whose files are looked for; None: all.
         sources: whether the sources of the recipe's own corpus are looked for.
+        made: the stages that have their dialogues by self-instruct, so that their questions are not looked for.
     """
     named = [("corpus", source) for source in recipe.corpus] if sources else []
     for stage in recipe.stage if stages is None else stages:
@@ -204,8 +209,9 @@ def missing_texts(
             for item in stage.mixture
             if item.corpus and item.source != "dialogues"
         ]
-        if stage.self_instruct is not None:
-            paths = (source.path for source in stage.self_instruct.question.sources)
+        asked = stage.self_instruct
+        if asked is not None and asked.made_in is None and stage.name not in made:
+            paths = (source.path for source in asked.question.sources)
             named += [(f"stage.{stage.name}.{KEY}", path) for path in paths if path]
     missing: dict[str, list[str]] = {}
     for key, source in named:

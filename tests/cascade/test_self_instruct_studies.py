@@ -12,6 +12,7 @@ from question_teacher import ScriptedBackend, teach
 from teaching_runs import SMALL, Teachers, rows, told
 
 from codecascade.cascade.run import run_cascade
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
@@ -82,7 +83,12 @@ def test_dialogues_that_were_made_before_are_taken(
     own, backend = tmp_path / "own", ScriptedBackend(teach)
     with Sandbox("weak") as box:
         run_self_instruct(SelfInstructSettings(questions=3, solutions=1), Backends(backend), box, own)
-    stages["self_instruct"] = {"teacher": "absent/", "questions": 600, "made_in": str(own)}
+    stages["self_instruct"] = {
+        "teacher": "absent/",
+        "questions": 600,
+        "question": {"sources": [{"source": "file", "path": "absent.txt"}]},
+        "made_in": str(own),
+    }
     del stages["stage"][0]["self_instruct"]
     recipe, run = make_recipe(stages), tmp_path / "run"
     assert not make_plan(recipe).dialogues
@@ -92,10 +98,38 @@ def test_dialogues_that_were_made_before_are_taken(
     made = run / "dialogues" / "chat" / "self-instruct"
     assert (made / "dialogues.jsonl").read_bytes() == (own / "dialogues.jsonl").read_bytes()
     assert not (made / "journal.jsonl").exists()
-    assert (run / "models" / "chat").is_dir()
+    assert RunFolder(run).has_dialogues("chat", "self-instruct"), "with the reports that own did not have"
     shutil.rmtree(own)
+    shutil.rmtree(run / "models" / "chat")
     told(recipe, run)
-    assert teachers.opened == [], "the run has its own copy"
+    assert (run / "models" / "chat").is_dir(), "the run has its own copy"
+    assert teachers.opened == []
+
+
+@pytest.mark.usefixtures("quickly")
+def test_what_dialogues_were_made_of_need_not_stay(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path
+) -> None:
+    """A run that goes on needs no file of questions for dialogues that it has made."""
+    (file := tmp_path / "questions.txt").write_text("Write a function that adds 7 to a number.\n")
+    question = {"sources": [{"source": "file", "path": str(file)}]}
+    stages["stage"][0]["self_instruct"] = {"questions": 1, "solutions": 1, "question": question}
+    recipe, run = make_recipe(stages), tmp_path / "run"
+    told(recipe, run)
+    file.unlink()
+    shutil.rmtree(run / "models" / "chat")
+    told(recipe, run)
+    assert (run / "models" / "chat").is_dir()
+
+
+def test_a_folder_without_a_dialogue_is_found_before_the_run(stages: dict[str, Any], tmp_path: Path) -> None:
+    with Sandbox("weak") as box:
+        nothing = ScriptedBackend(lambda prompt: "")
+        run_self_instruct(SelfInstructSettings(questions=1), Backends(nothing), box, tmp_path / "own")
+    stages["stage"][0]["self_instruct"] = {"made_in": str(tmp_path / "own")}
+    with pytest.raises(UserError, match=r"own: stage\[0\].self_instruct.made_in: holds no dialogue"):
+        run_cascade(make_recipe(stages), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_dialogues_that_are_not_finished_are_not_taken(stages: dict[str, Any], tmp_path: Path) -> None:

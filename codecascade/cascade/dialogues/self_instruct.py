@@ -85,8 +85,10 @@ class SelfInstructStep:
         if made.made_in is not None:
             before = Path(made.made_in).expanduser()
             summary = _summary_of(before)
-            summary.require_dialogues()
             self._copy(before, stage)
+            if not self._run.has_dialogues(stage.name, KIND):
+                # The command was stopped between its results and its reports, or another program made them.
+                write_self_instruct_report(out)
             return summary
         slot = ModelSlot()
         teacher, asker = made.teacher_of(stage.parent), made.asker_of(stage.parent)
@@ -153,9 +155,12 @@ def with_corpus(settings: SelfInstructSettings, corpus: str) -> SelfInstructSett
 def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
     """Find, before a run begins, what would stop one of ``stages`` from making its dialogues.
 
+    Args:
+        stages: those whose dialogues are not made yet.
+
     Raises:
-        UserError: a file of questions, topics or prompts is missing or broken, a language can't be tested, or a
-            teacher that is named is not there.
+        UserError: a file of questions, topics or prompts is missing or broken, a language can't be tested, a teacher
+            that is named is not there, or a folder with what was made has no dialogues.
     """
     for stage in stages:
         if not stage.makes(KIND):
@@ -179,10 +184,10 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
 
 
 def _summary_of(made: Path, key: str = "self_instruct.made_in") -> Summary:
-    """The summary of a folder that the command made.
+    """The summary of a folder in which the command made dialogues.
 
     Raises:
-        UserError: the folder is missing, not finished, or another one's.
+        UserError: the folder is missing, not finished, another one's, or without a dialogue.
     """
     missing = [name for name in (SUMMARY, DIALOGUES, TRIPLETS, QUESTIONS) if not (made / name).is_file()]
     if missing:
@@ -192,7 +197,14 @@ def _summary_of(made: Path, key: str = "self_instruct.made_in") -> Summary:
             file=made,
             key=key,
         )
-    return read_summary(made)
+    summary = read_summary(made)
+    if not summary.dialogues or not (made / DIALOGUES).stat().st_size:
+        raise UserError(
+            "holds no dialogue, for none was kept; its report.md shows why. Name another folder, or leave made_in out",
+            file=made,
+            key=key,
+        )
+    return summary
 
 
 def named_models(made: StageSelfInstruct) -> Iterator[str]:
