@@ -16,10 +16,12 @@ _PIECE = re.compile(r"\w{1,4}|[^\w\s]|\s+")
 def counter_by_pieces(text: str, count_tokens: Callable[[str], int]) -> Callable[[str], int]:
     """Counts the tokens of parts of a text, of which a beginning was counted once.
 
-    A part has as many tokens for each of its words and signs as that beginning, rounded up.
+    A part has as many tokens for each of its words and signs as that beginning, rounded up; one, where the text is
+    empty.
     """
     sample = text[:_COUNTED]
-    a_piece = count_tokens(sample) / max(1, len(_PIECE.findall(sample)))
+    pieces = len(_PIECE.findall(sample))
+    a_piece = count_tokens(sample) / pieces if pieces else 1.0
     return lambda part: math.ceil(a_piece * len(_PIECE.findall(part)))
 
 

@@ -55,10 +55,11 @@ _LANGUAGES = {
     ".tsx": "typescript",
     ".cs": "csharp",
 }
+_BLOCK = r"\"\"\"(?:\\.|[^\\])*?\"\"\"|'''(?:\\.|[^\\])*?'''"
 _STRING = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'"
 _COMMENT = {
-    "python": re.compile(rf"{_STRING}|(?P<comment>#[^\n]*)"),
-    "": re.compile(rf"{_STRING}|`(?:\\.|[^`\\])*`|(?P<comment>//[^\n]*|/\*.*?\*/)", re.DOTALL),
+    "python": re.compile(rf"{_BLOCK}|{_STRING}|(?P<comment>#[^\n]*)", re.DOTALL),
+    "": re.compile(rf"{_BLOCK}|{_STRING}|`(?:\\.|[^`\\])*`|(?P<comment>//[^\n]*|/\*.*?\*/)", re.DOTALL),
 }
 
 

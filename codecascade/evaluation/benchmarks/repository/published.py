@@ -112,8 +112,9 @@ def published_tasks(
         judged: from the true line, the language and what counts, the fields of a row; None: :func:`judge`.
 
     Raises:
-        UserError: no line has what the first context shows.
+        UserError: no line has what the first context shows, or two lines have one id.
     """
+    _refuse_twins(lines, context, settings)
     if not any(line.can_be_shown(settings.contexts[0]) for line in lines):
         raise UserError(
             f"no line has what contexts = {settings.contexts[0]} shows; name the file that has parts of other files, "
@@ -144,6 +145,22 @@ def published_tasks(
         for line in chosen
         if line.can_be_shown(shown)
     ]
+
+
+def _refuse_twins(
+    lines: Sequence[PublishedLine], context: EvaluationContext, settings: PublishedSettings
+) -> None:
+    """Lines of one id would count as several answers to one question."""
+    seen: set[str] = set()
+    for line in lines:
+        if line.task_id in seen:
+            raise UserError(
+                f"two lines are called {line.task_id}: the data is there twice, or in two versions; name one of its "
+                "files, or a folder with each once",
+                file=context.data,
+                key=settings.key,
+            )
+        seen.add(line.task_id)
 
 
 def _prompt(

@@ -12,8 +12,9 @@ Of an answer the first line counts that is neither blank nor a comment. Exact ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,13 @@ def tasks(language: str, context: EvaluationContext) -> list[Task]:
     name = f"repobench_{language}"
     paths = locate_data(name, DATA[language], context.data)
     lines: list[PublishedLine] = []
+    # A set may be in several files, whose rows are numbered on.
+    numbers: dict[str, Iterator[int]] = {}
     for path in paths:
         group = next((one for one in _SETS if one in path.name), "")
-        records = read_records(path, required=_FIELDS)
-        lines += _lines(records, language, group, settings, numbered=f"{group or path.stem}/")
+        part = group or path.name.partition(".")[0]
+        records = zip(read_records(path, required=_FIELDS), numbers.setdefault(part, count()), strict=False)
+        lines += _lines(records, part, language, group, settings)
     if not lines:
         of_levels = f" of the levels {', '.join(settings.levels)}" if settings.levels else ""
         raise UserError(f"has no lines of {language}{of_levels}", file=paths[0], key=name)
@@ -121,12 +125,16 @@ def tasks(language: str, context: EvaluationContext) -> list[Task]:
 
 
 def _lines(
-    records: Iterator[Record], language: str, group: str, settings: RepoBenchSettings, *, numbered: str
+    records: Iterable[tuple[Record, int]],
+    part: str,
+    language: str,
+    group: str,
+    settings: RepoBenchSettings,
 ) -> Iterator[PublishedLine]:
-    for number, (location, row) in enumerate(records):
+    for (location, row), number in records:
         is_asked = not settings.levels or row.get("level", settings.levels[0]) in settings.levels
         if is_asked and Path(row["file_path"]).suffix == _SUFFIXES[language]:
-            yield _line(f"{numbered}{number}", location, row, language, group)
+            yield _line(f"{part}/{number}", location, row, language, group)
 
 
 def _line(task_id: str, location: str, row: Mapping[str, Any], language: str, group: str) -> PublishedLine:

@@ -146,6 +146,9 @@ def test_comments_do_not_count() -> None:
     assert without_comments('f("# no comment", a // 2)', "python") == 'f("# no comment", a // 2)'
     assert without_comments('f("http://x"); // why', "java") == 'f("http://x");'
     assert without_comments("f(/* a\nb */ `//`);", "typescript") == "f( `//`);"
+    assert without_comments('f("""one # x\ntwo""")  # why', "python") == 'f("""one # x\ntwo""")'
+    assert without_comments("f('''it's # 1''')", "python") == "f('''it's # 1''')"
+    assert without_comments('s = """\n http://x " \n""";', "java") == 's = """\n http://x " \n""";'
 
 
 def test_crosscodeeval_is_scored_by_context_and_language(
@@ -201,6 +204,26 @@ def test_a_file_without_other_files_is_asked_without_them(tmp_path: Path) -> Non
     assert len(made(crosscodeeval, tmp_path / "line_completion.jsonl", contexts=("none",))) == 2
 
 
+def test_lines_of_one_id_are_refused(tmp_path: Path) -> None:
+    """As in a folder with two versions of the data: their answers would count as several to one question."""
+    for name in ("line_completion.jsonl", "line_completion_oracle.jsonl"):
+        write_jsonl(tmp_path / name, [crossed()])
+    with pytest.raises(UserError, match="two lines are called project_cc_python/0: the data is there twice"):
+        made(crosscodeeval, tmp_path)
+
+
+def test_a_server_counts_the_tokens_of_a_line_without_a_prefix(tmp_path: Path) -> None:
+    """Then there is no text to ask it about, and other files get no more than their part."""
+    server = EvaluatedModel(count_tokens=lambda text: len(text) // 3, counts_remotely=True)
+    others = {"text": "# one\n" + "# more of it\n" * 500, "list": []}
+    write_jsonl(tmp_path / "a.jsonl", [crossed(prompt="", crossfile_context=others)])
+    published = by_context(made(crosscodeeval, tmp_path / "a.jsonl", server))[
+        "left_to_right_published"
+    ].prompt
+    assert isinstance(published, TextPrompt)
+    assert 500 < len(published.prompt) < 3000, "a quarter of 2,048 tokens"
+
+
 @pytest.fixture
 def next_lines(tmp_path: Path) -> Path:
     folder = tmp_path / "repobench_python_v1.1" / "data"
@@ -233,6 +256,15 @@ def test_repobench_asks_what_its_authors_do(next_lines: Path) -> None:
     assert len({task.task_id for task in made(repobench, next_lines, levels=())}) == 3
     with pytest.raises(UserError, match="no lines of python of the levels 32k"):
         made(repobench, next_lines, levels=("32k",))
+
+
+def test_a_set_of_repobench_in_several_files_is_numbered_on(tmp_path: Path) -> None:
+    for number in range(2):
+        rows = [next_line(2 * number), next_line(2 * number + 1)]
+        write_jsonl(tmp_path / f"in_file-0000{number}-of-00002.jsonl", rows)
+    asked = {task.task_id: str(task.prompt) for task in made(repobench, tmp_path, contexts=("none",))}
+    assert sorted(asked) == [f"in_file/{number}" for number in range(4)]
+    assert all(f"def total_{number}(cart)" in asked[f"in_file/{number}"] for number in range(4))
 
 
 def test_the_first_line_with_code_counts_in_repobench(
