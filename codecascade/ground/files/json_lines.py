@@ -20,7 +20,12 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         UserError: the file is missing, or a line is not a JSON object (file and line are named).
     """
-    for number, line in enumerate(text_lines(path), 1):
+    return json_rows(text_lines(path), path)
+
+
+def json_rows(lines: Iterable[str], path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """:func:`read_jsonl` of lines that are read already; ``path`` is where they come from."""
+    for number, line in enumerate(lines, 1):
         line = line.removeprefix("\ufeff")
         if line.strip():
             yield number, json_object(parse_json(line, f"{path}:{number}"), f"{path}:{number}")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import keyword
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.json_lines import read_jsonl
-from codecascade.ground.files.reading import json_object, parse_json, text_lines
+from codecascade.ground.files.json_lines import json_rows
+from codecascade.ground.files.reading import parse_json, text_lines
 from codecascade.ground.format import listed
 from codecascade.instruct.self_instruct.questions.candidates import Candidate, SourceProgress
 from codecascade.instruct.self_instruct.questions.cleaning import readable, why_no_question
 from codecascade.instruct.self_instruct.questions.parsing import QUESTION_KEYS, without_mark
 
 _TABLES = frozenset({".csv", ".tsv", ".parquet", ".xlsx", ".xls", ".arrow"})
+_JSON_LINES = frozenset({".jsonl", ".ndjson"})
+_BLANK = "\ufeff \t\r\n"
 _OTHER_KEYS = ("topic", "difficulty", "entry_point")
 
 
@@ -50,22 +53,27 @@ class QuestionsOfFile:
 
 
 def _read(file: Path) -> Iterator[Candidate]:
-    suffixes = {suffix.lower() for suffix in file.suffixes}
-    if table := sorted(suffixes & _TABLES):
+    suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+    if suffix in _TABLES:
         raise UserError(
-            f"is a table ({table[0]}); write its questions into a text file, one a line, or into JSON lines with "
+            f"is a table ({suffix}); write its questions into a text file, one a line, or into JSON lines with "
             "`question`",
             file=file,
         )
-    if suffixes & {".jsonl", ".ndjson"}:
-        return _of_rows(file, read_jsonl(file))
-    lines = list(text_lines(file))
-    first = next((line for line in lines if line.strip("\ufeff \t\r\n")), "")
-    if _is_object(first):
-        # JSON lines, whatever the file is called
-        return _of_rows(file, _rows_of(lines, file))
+    following = text_lines(file)
+    begin: list[str] = []
+    for line in following:
+        begin.append(line)
+        if line.strip(_BLANK):
+            break
+    first = begin[-1] if begin else ""
+    # A file that is called JSON lines may hold a list as well, which begins with a bracket.
+    is_called_so = suffix in _JSON_LINES and not first.strip(_BLANK).startswith("[")
+    if is_called_so or _is_object(first):
+        return _of_rows(file, json_rows(chain(begin, following), file))
+    lines = [*begin, *following]
     content = "".join(lines).removeprefix("\ufeff")
-    if ".json" in suffixes or _is_list(content):
+    if suffix == ".json" or suffix in _JSON_LINES or _is_list(content):
         return _of_rows(file, _json_rows(content, file))
     return _of_lines(lines, file)
 
@@ -89,14 +97,6 @@ def _json_or_none(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _rows_of(lines: Iterable[str], file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(lines, 1):
-        line = line.removeprefix("\ufeff")
-        if line.strip():
-            place = f"{file}:{number}"
-            yield number, json_object(parse_json(line, place), place)
 
 
 def _of_lines(lines: Iterable[str], file: Path) -> Iterator[Candidate]:

@@ -243,7 +243,7 @@ def test_json_lines_are_read_whatever_the_file_is_called(tmp_path: Path, name: s
     ]
 
 
-@pytest.mark.parametrize("name", ["questions.txt", "questions.JSON"])
+@pytest.mark.parametrize("name", ["questions.txt", "questions.JSON", "questions.jsonl", "old.csv.txt"])
 def test_a_json_list_is_read_whatever_the_file_is_called(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_text(json.dumps([question(0), {"task": question(1)}], indent=2))
@@ -283,7 +283,8 @@ def test_a_question_that_begins_with_a_bracket_is_a_line(tmp_path: Path) -> None
             '{"question": "a", "entry_point": "class"}',
             "entry_point: must be the name of a function",
         ),
-        ("q.jsonl", '["a"]', "q.jsonl:1: "),
+        ("q.jsonl", '["a"]\n["b"]', "q.jsonl: is not valid JSON"),
+        ("q.jsonl", '"a"\n', "q.jsonl:1: must be a JSON object, not str"),
         ("q.jsonl", "{", "q.jsonl:1: "),
         ("q.json", "{\n}", "q.json: must be a list of questions, not dict"),
         ("q.json", "{}", r"q.json:1: holds no question: of its keys \(it has none\)"),
