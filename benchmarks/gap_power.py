@@ -23,7 +23,7 @@ from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark,
 from codecascade.evaluation.analysis.gains import Gain, best_gain
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_scores
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS
-from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE
+from codecascade.evaluation.metrics import found_four_times_in_five
 from codecascade.evaluation.notation import (
     format_metric,
     format_p_value,
@@ -42,7 +42,7 @@ FIGURES = {"middle_nats_per_byte": False, "edit_similarity": True, "exact_match"
 def gaps_for(gain: Gain, difference: float) -> int:
     """Gaps that show a difference of a share, if the gaps vary as those of the run do."""
     spread = float(np.std(gain.after - gain.before))
-    return math.ceil((FOUND_FOUR_TIMES_IN_FIVE * spread / difference) ** 2)
+    return math.ceil((found_four_times_in_five() * spread / difference) ** 2)
 
 
 def measured(run: Path, model: str) -> tuple[MeasuredBenchmark, dict[str, Scores]]:

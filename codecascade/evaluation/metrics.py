@@ -19,11 +19,20 @@ Such a model can't be asked to infill. Its figures say how well it continues the
 
 LEVEL = 0.95
 """How often an interval holds the true value."""
-FOUND_FOUR_TIMES_IN_FIVE = 1.96 + 0.84
-"""Standard errors of a difference that a test at the 5 % level finds in four of five measurements.
 
-These are the normal distribution's quantiles of 0.975 and 0.8.
-"""
+
+def quantile_of_level(tests: int = 1) -> float:
+    """Standard errors on each side of an interval of :data:`LEVEL`, corrected for so many tests (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - (1 - LEVEL) / (2 * tests))
+
+
+def found_four_times_in_five(tests: int = 1) -> float:
+    """Standard errors of a difference that a test at the 5 % level finds in four of five measurements.
+
+    Args:
+        tests: for how many of them the level is corrected (Bonferroni).
+    """
+    return quantile_of_level(tests) + NormalDist().inv_cdf(0.8)
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,8 @@ def _summary_of(made: Path, key: str = "self_instruct.made_in") -> Summary:
     summary = read_summary(made)
     if not summary.dialogues or not (made / DIALOGUES).stat().st_size:
         raise UserError(
-            "holds no dialogue, for none was kept; its report.md shows why. Name another folder, or leave made_in out",
+            "holds no dialogue, for none was kept (its report.md shows why); name another folder, or leave made_in "
+            "out",
             file=made,
             key=key,
         )

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from codecascade.evaluation.analysis.evaluation_folder import (
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE, LEVEL
+from codecascade.evaluation.metrics import found_four_times_in_five, quantile_of_level
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
@@ -77,15 +76,14 @@ class Gain:
     def problems_needed(self) -> int | None:
         """About how many problems would show a difference of this size, in four of five measurements.
 
-        None if the difference is 0. It supposes that the true difference is the one that was seen, which is uncertain
-        by the width of its interval.
+        They would show it by a test that is corrected as this one is. None if the difference is 0. It supposes that
+        the true difference is the one that was seen, which is uncertain by the width of its interval.
         """
         found = self.compared.difference
         if found.value == 0:
             return None
-        quantile = NormalDist().inv_cdf(1 - (1 - LEVEL) / (2 * self.chosen_of))
-        error = (found.high - found.low) / (2 * quantile)
-        return math.ceil(found.n * (FOUND_FOUR_TIMES_IN_FIVE * error / found.value) ** 2)
+        error = (found.high - found.low) / (2 * quantile_of_level(self.chosen_of))
+        return math.ceil(found.n * (found_four_times_in_five(self.chosen_of) * error / found.value) ** 2)
 
 
 class ModelGains:

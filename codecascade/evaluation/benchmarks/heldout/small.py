@@ -6,7 +6,7 @@ import math
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.heldout.code_lines import code_lines
-from codecascade.evaluation.metrics import FOUND_FOUR_TIMES_IN_FIVE
+from codecascade.evaluation.metrics import found_four_times_in_five
 from codecascade.ground.format import counted, show_bytes
 
 SMALL_BYTES = 200_000
@@ -60,4 +60,4 @@ def interval(gaps: int) -> float:
 
 def least_gain(gaps: int) -> float:
     """The smallest difference between two models' shares that a paired test over so many gaps usually finds."""
-    return FOUND_FOUR_TIMES_IN_FIVE * math.sqrt(_CHANGED / gaps)
+    return found_four_times_in_five() * math.sqrt(_CHANGED / gaps)
