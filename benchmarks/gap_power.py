@@ -63,7 +63,13 @@ def main() -> None:
     parser.add_argument("--gain", type=float, default=0.04, help="a difference between two shares")
     options = parser.parse_args()
     models = read_json(options.run / "results.json")["models"]
-    stage = options.stage or [name for name, results in models.items() if BENCHMARK in results][-1]
+    asked = [name for name, results in models.items() if BENCHMARK in results]
+    stage = options.stage or next((name for name in reversed(asked) if name != options.base), "")
+    for name in (options.base, stage):
+        if name not in asked:
+            parser.error(
+                f"{name or 'a stage'} was not asked {BENCHMARK}; asked were: {', '.join(asked) or 'none'}"
+            )
     (one, of_one), (two, of_two) = measured(options.run, options.base), measured(options.run, stage)
     shown = Table(
         "gaps", "n", "figure", options.base, stage, "difference", "p", "gaps that show it",

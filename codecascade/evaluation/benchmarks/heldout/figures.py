@@ -125,10 +125,9 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
             f"Up to {settings.neighbour_share:.0%} of the context are parts of other files of the repository, also "
             "of files that a stage was trained on."
         )
-    if settings.suffix != "own":
-        notes.append(
-            "Each gap was asked with the text behind a gap of another file (infilling_heldout.suffix)."
-        )
+    if settings.suffix != "own" and main is not None:
+        other = "a gap of another file" if files > 1 else "another gap of the file"
+        notes.append(f"Each gap was asked with the text behind {other} (infilling_heldout.suffix).")
     if main == "spm" and not settings.heal:
         notes.append("SPM is without token healing.")
     languages = Counter(row["language"] for row in asked.values())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes
 from codecascade.evaluation.benchmarks.heldout.heldout import tasks
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt
@@ -30,6 +33,24 @@ def test_a_wrong_suffix_comes_from_another_file(corpus: Any, tokenizer: Any) -> 
     corpus.texts = [alone]
     of_one = tasks(EvaluationContext(settings(suffix="shuffled", layouts=()), model, corpus=corpus))
     assert of_one, "a single file has other gaps"
+
+
+@pytest.mark.parametrize(
+    ("layout", "ids", "said"),
+    [
+        ("spm", ("a/1", "b/1"), "behind a gap of another file"),
+        ("spm", ("a/1", "a/2"), "behind another gap of the file"),
+        ("left_to_right", ("a/1", "b/1"), ""),
+    ],
+)
+def test_a_wrong_suffix_is_said_where_one_was_seen(layout: str, ids: tuple[str, ...], said: str) -> None:
+    rows = [{"task_id": each, "format": layout, "kind": "line", "language": "python"} for each in ids]
+    notes = [
+        note
+        for note in heldout_notes(rows, EvaluationContext(settings(suffix="shuffled")))
+        if "behind" in note
+    ]
+    assert len(notes) == bool(said) and all(said in note for note in notes)
 
 
 def test_a_server_counts_each_file_once(corpus: Any) -> None:
