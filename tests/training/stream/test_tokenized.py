@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import threading
@@ -315,6 +316,24 @@ def test_ranks_share_out_the_shards(
     assert first == second == expected
     assert sorted(name for name, _ in made) == [shard.name for shard in shards]
     assert len({thread for _, thread in made}) == 2
+
+
+def test_a_folder_that_machines_do_not_share_is_named_with_its_key(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", lambda folder: ["what another machine has there"])
+
+    def work(world: World) -> str:
+        with pytest.raises(UserError) as error:
+            TokenCache(tmp_path / "tokens", world).tokenized(
+                [table_of(shards)], tiny_tokenizer(), lambda name, done, total: None
+            )
+        return str(error.value)
+
+    with ThreadPoolExecutor(2) as threads:
+        for message in threads.map(work, ranks(2)):
+            assert "not seen by every rank" in message
+            assert "run.token_cache chooses another" in message
 
 
 def test_several_runs_at_once_end_with_whole_files(shards: list[Path], tmp_path: Path) -> None:

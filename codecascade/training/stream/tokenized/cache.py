@@ -98,7 +98,7 @@ class TokenCache:
         shards = list(dict.fromkeys(shard for table in tables for shard in table.shards))
         folder = self._folder / _encoding_of(tokenizer)
         world.from_first(lambda: _make(folder))
-        check_shared(folder, world)
+        check_shared(folder, world, named_by=_KEY)
         self._learn_contents(shards)
         files = {shard: folder / f"{self._contents[shard]}.arrow" for shard in shards}
         own = [shard for shard in shards if files[shard] not in self._open][world.rank :: world.size]
