@@ -113,7 +113,8 @@ class Request:
             model that learnt little but infilling puts them where no infilling was asked for.
         allowed: the only tokens that are ever chosen; None for all.
         min_tokens: no token ends the text before it has so many.
-        scored_from: the first token of the prompt of which ``prompt_logprobs`` tells.
+        scored_from: the first token of the prompt of which ``prompt_logprobs`` tells, from 1 on: nothing is before
+            token 0.
         reference: what else is to be scored. A generator that can do it beside the prompt, without reading twice what
             both begin with, tells ``Completion.reference``; others pass it over.
     """
@@ -141,6 +142,8 @@ class Request:
     def __post_init__(self) -> None:
         if not self.ids:
             raise ValueError("a prompt needs at least one token")
+        if not 1 <= self.scored_from <= len(self.ids):
+            raise ValueError(f"scored_from must be from 1 to {len(self.ids)} (got {self.scored_from})")
         if self.grammar is not None and self.required:
             raise ValueError("a text under a grammar can't begin with the end of the prompt")
         if self.samples < 1:

@@ -7,7 +7,6 @@ for the CUDA context, buffers of the communication library and fragmentation.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import torch
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
+from codecascade.ground.memory import whole_memory
 from codecascade.ground.nearest import nearest
 from codecascade.model.precision import choose_precision, matmul_peak
 
@@ -34,7 +34,7 @@ class Device:
         flops: FLOP/s of dense bf16 products; None where it is not known.
         within, between: bytes per second that a device sends to one in its machine, and to one in another machine.
         source: of these figures, in words.
-        host_memory: bytes of a machine's own memory; None where it is not known.
+        host_memory: bytes of a machine's own memory, or of the control group there; None where it is not known.
     """
 
     name: str
@@ -169,7 +169,7 @@ def this_device(*, timed: bool = True) -> Device:
     if device.type == "cpu":
         title = "this machine's CPU"
         links = _NETWORK_OF_OTHERS.within, _NETWORK_OF_OTHERS.between
-        return Device(title, None, flops, *links, "timed", host_memory=_physical_memory())
+        return Device(title, None, flops, *links, "timed", host_memory=whole_memory())
     properties = torch.cuda.get_device_properties(device)
     name = f" {properties.name} "
     like = next((DEVICES[key] for words, key in _CUDA_NAMES if f" {words} " in name), _NETWORK_OF_OTHERS)
@@ -181,12 +181,8 @@ def this_device(*, timed: bool = True) -> Device:
         like.between,
         f"timed; links as {like.name}" if like.name else "timed; links assumed",
         max(1, torch.cuda.device_count()),
-        _physical_memory(),
+        whole_memory(),
     )
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def this_device_flops() -> float:

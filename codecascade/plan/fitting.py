@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
+from codecascade.ground.memory import whole_memory
 from codecascade.plan.mesh import is_fixed, with_mesh
 from codecascade.plan.misfits import MEASURING, misfit_sentences
 from codecascade.plan.plan import RecipePlan, StagePlan
@@ -62,7 +63,7 @@ def _in_host_memory(stage: StagePlan, plan: RecipePlan) -> str:
     ranks = min(plan.devices, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     step = stage.memory.step
     needed = ranks * (step.weights + step.gradients + step.moments)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    there = whole_memory()
     if needed <= there:
         return ""
     return (

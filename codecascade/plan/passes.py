@@ -28,12 +28,14 @@ class Passes:
     Attributes:
         tokens: that it trains on.
         passes: over the source; None where the corpus is not here.
+        corpus: the folder that has the source, as the recipe names it.
     """
 
     stage: str
     source: str
     tokens: float
     passes: float | None
+    corpus: str | None = None
 
     @property
     def text_bytes(self) -> float:
@@ -75,7 +77,7 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
             # of functions and of documents of some lengths, the corpus does not say how many there are
             whole = item.granularity == "document" and not item.min_characters and item.max_characters is None
             times = tokens * BYTES_PER_TOKEN / there if there and whole else None
-            yield Passes(stage.name, item.source, tokens, times)
+            yield Passes(stage.name, item.source, tokens, times, place)
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,18 @@ def kept_tokens(recipe: Recipe, vocabularies: Mapping[str, int]) -> KeptTokens |
 
 def read_too_little(found: Sequence[Passes]) -> list[str]:
     """A warning of the sources that all stages together read for less than a pass: to keep their tokens is a loss."""
-    totals: dict[str, float] = {}
+    totals: dict[tuple[str | None, str], float] = {}
     for each in found:
         if each.passes is not None:
-            totals[each.source] = totals.get(each.source, 0.0) + each.passes
-    little = [f"{times:,.2g} passes of {source!r}" for source, times in totals.items() if times < 1]
+            # another corpus may have a source of the same name
+            read = each.corpus, each.source
+            totals[read] = totals.get(read, 0.0) + each.passes
+    several = len({corpus for corpus, _ in totals}) > 1
+    little = [
+        f"{times:,.2g} passes of {source!r}{f' in {corpus}' * several}"
+        for (corpus, source), times in totals.items()
+        if times < 1
+    ]
     if not little:
         return []
     return [

@@ -14,7 +14,7 @@ from engine_models import CODE
 from llama_runtime import StandIn
 
 from codecascade.generation.editing.stops import EditorStops
-from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator, PassGenerator
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.llama_cpp.engine import LlamaCppEngine
 from codecascade.generation.llama_cpp.runtime import LlamaCpp
@@ -31,6 +31,7 @@ from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.gguf import read_gguf_tokenizer
 from codecascade.model.llama import Llama
 from codecascade.model.sources import load, resolve
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 GREEDY = SamplingParams(10)
@@ -79,6 +80,14 @@ def test_texts_are_our_engines_whatever_else_runs(model: Llama, tokenizer: Token
         assert told(run(engine, requests)) == wanted, settings
         # again, with what the slots still hold
         assert told(run(engine, requests)) == wanted, settings
+
+
+def test_a_reference_answer_is_passed_over(model: Llama, tokenizer: Tokenizer) -> None:
+    generator = PassGenerator(LlamaCppEngine(StandIn(model), tokenizer))
+    asked = Request(tuple(range(10, 30)), GREEDY)
+    [alone] = generator.generate([asked])
+    [found] = generator.generate([replace(asked, reference=ReferenceTokens((*asked.ids, 5), 20))])
+    assert found == alone and found.reference is None
 
 
 def test_a_model_that_can_not_forget_some_tokens(model: Llama, tokenizer: Tokenizer) -> None:

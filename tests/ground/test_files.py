@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import json
 import os
@@ -155,6 +156,26 @@ def test_what_a_killed_process_left_of_a_large_file_is_removed(tmp_path: Path) -
         temporary.write_text("whole")
     assert path.read_text() == "whole"
     assert sorted(tmp_path.iterdir()) == sorted([path, *mine])
+
+
+def test_what_is_being_written_stays_on_a_network_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS gives an exclusive lock only to whoever has opened the file for writing (flock(2))."""
+    flock = fcntl.flock
+
+    def flock_of_nfs(descriptor: int, operation: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_of_nfs)
+    left_over = tmp_path / ".x.abcdefgh"
+    left_over.touch()
+    with files.atomic_file(tmp_path / "x") as temporary:
+        files.remove_abandoned(tmp_path / "x")
+        temporary.write_text("whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
 
 
 def test_a_file_that_is_taken_for_a_leftover_is_made_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.plan.display import plan_json
+from codecascade.plan.passes import Passes, read_too_little
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import Recipe, make_recipe
 from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
@@ -51,6 +53,13 @@ def test_passes_over_a_corpus(tmp_path: Path) -> None:
     assert str(plan.kept_tokens).endswith("; code only those that are not infilled")
     (warning,) = [warning for warning in plan.warnings if "token_cache" in warning]
     assert "passes of 'python'" in warning and "passes of 'code'; to tokenise it all takes longer" in warning
+
+
+def test_sources_of_one_name_in_two_corpora_are_two() -> None:
+    one, other = Passes("code", "python", 6e6, 0.6, "a"), Passes("more", "python", 6e6, 0.6, "b")
+    (warning,) = read_too_little([one, other])
+    assert "0.6 passes of 'python' in a, 0.6 passes of 'python' in b;" in warning
+    assert not read_too_little([one, replace(other, corpus="a")])
 
 
 def test_without_a_corpus_the_text_of_one_pass_is_shown() -> None:

@@ -90,7 +90,7 @@ class PassGenerator(Generic[EngineT]):
         asked: list[tuple[tuple[int, bool], Request]] = []
         for index, request in waiting:
             asked.append(((index, False), request))
-            if request.reference is not None and len(request.reference.ids) < self.context_length:
+            if request.reference is not None and self._can_score(request.reference):
                 # right behind the prompt, which the cache then holds
                 asked.append(((index, True), _scoring(request.reference)))
                 held[index] = []
@@ -123,6 +123,10 @@ class PassGenerator(Generic[EngineT]):
     def _can_be_asked(self, request: Request) -> bool:
         """Whether the prompt leaves room in the context."""
         return len(request.ids) < self.context_length
+
+    def _can_score(self, reference: ReferenceTokens) -> bool:
+        """Whether the engine tells how likely a reference answer is; else it is passed over."""
+        return False
 
     def _prepare(self, request: Request) -> None:
         """Have what the request needs.
@@ -210,6 +214,10 @@ class LocalGenerator(PassGenerator[Engine]):
         if not engine.goes_beyond(request):
             return False
         return engine.has_memory_for(len(request.ids) + engine.room(request))
+
+    def _can_score(self, reference: ReferenceTokens) -> bool:
+        """See :meth:`PassGenerator._can_score`. What leaves no room in the context is not scored."""
+        return len(reference.ids) < self.context_length
 
     def _prepare(self, request: Request) -> None:
         """See :meth:`PassGenerator._prepare`. The cache grows where a single sample needs more than it has."""

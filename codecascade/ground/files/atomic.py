@@ -152,8 +152,10 @@ def _locked(path: str | Path) -> int | None:
     The kernel ends the lock with its process, so that nobody holds that of what a killed one left. Where the file
     system has no locks, none is held by anybody.
     """
+    # Network file systems lock a file alone for whoever may write to it. A folder can't be opened so.
+    access = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, access | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     if _lock(descriptor) and os.path.exists(path):

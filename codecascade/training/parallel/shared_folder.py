@@ -12,6 +12,9 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_folder, disk_errors
 from codecascade.training.parallel.ranks import World
 
+_OUTPUT = "-o"
+"""The option that chooses a run's folder."""
+
 
 @contextmanager
 def shared_folder(path: Path, world: World) -> Iterator[Path]:
@@ -24,7 +27,7 @@ def shared_folder(path: Path, world: World) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         new = world.from_first(lambda: stack.enter_context(atomic_folder(path)))
-        world.on_all(lambda: _check_seen(new, new.parent))
+        world.on_all(lambda: _check_seen(new, new.parent, _OUTPUT))
         try:
             yield new
         except UserError as error:
@@ -35,8 +38,11 @@ def shared_folder(path: Path, world: World) -> Iterator[Path]:
         world.from_first(stack.pop_all().close)
 
 
-def check_shared(folder: Path, world: World) -> None:
+def check_shared(folder: Path, world: World, *, named_by: str = _OUTPUT) -> None:
     """See that all ranks have the same ``folder``, which is there on the first rank. All ranks must call this.
+
+    Args:
+        named_by: the option or the recipe's key that chooses another folder, for the message.
 
     Raises:
         UserError: some rank does not see what the first has written. Every rank raises it.
@@ -45,7 +51,7 @@ def check_shared(folder: Path, world: World) -> None:
         return
     with ExitStack() as stack:
         mark = world.from_first(lambda: stack.enter_context(_mark(folder)))
-        world.on_all(lambda: _check_seen(mark, folder))
+        world.on_all(lambda: _check_seen(mark, folder, named_by))
 
 
 @contextmanager
@@ -55,11 +61,11 @@ def _mark(folder: Path) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def _check_seen(mark: Path, folder: Path) -> None:
+def _check_seen(mark: Path, folder: Path, named_by: str) -> None:
     # to list a folder makes a network file system look again
     if not folder.is_dir() or mark.name not in os.listdir(folder):
         raise UserError(
             "is not seen by every rank as the first one has it; all machines need the same folder, on a file system "
-            "that they share (-o chooses another)",
+            f"that they share ({named_by} chooses another)",
             file=folder,
         )

@@ -12,10 +12,10 @@ import torch
 import transformers
 from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, tiny_model
 
-from codecascade.generation.engine import engine
+from codecascade.generation.engine import engine, model_runner
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.engine.memory import free_bytes
-from codecascade.generation.engine.model_runner import token_bytes
+from codecascade.generation.engine.model_runner import default_cache_tokens, token_bytes
 from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
@@ -30,6 +30,9 @@ from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build, initialise
 from codecascade.tokens.tokenizer import Tokenizer
+
+CACHE_BYTES = model_runner._CACHE_BYTES
+"""As it is outside of the tests, all of which have a smaller one."""
 
 
 @pytest.fixture
@@ -169,6 +172,15 @@ def test_samples_share_a_prefill_and_finished_rows_are_dropped(model: Llama, tok
     assert len(list(generator.generate([long, short]))) == 8
     # 21 tokens of one prompt, and of the same tokens of the other those after the first full block
     assert generator.model.passes == [21 + 5, 8, *[3] * 18]
+
+
+def test_a_cache_is_a_gib_or_what_is_needed(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_runner, "_CACHE_BYTES", CACHE_BYTES)
+    of_a_gib = 2**30 // token_bytes(model)
+    assert default_cache_tokens(model, 128) == of_a_gib
+    assert default_cache_tokens(model, of_a_gib) > of_a_gib, "a request of the whole context"
+    monkeypatch.setattr(model_runner, "token_bytes", lambda model: 2**20)
+    assert default_cache_tokens(model, 128) == 16_384
 
 
 def test_memory_is_bounded_whatever_is_asked_for(

@@ -123,6 +123,18 @@ def test_a_reference_answer_is_scored_with_its_prompt(
     assert cache is not None or load.cached_tokens >= 2 * 48, "both references go on from their prompts"
 
 
+@pytest.mark.parametrize("first", [-1, 0, 4])
+def test_tokens_that_nothing_predicts_can_not_be_scored(first: int) -> None:
+    with pytest.raises(ValueError, match="scored_from must be from 1 to 3"):
+        Request((5, 6, 7), SamplingParams(0, prompt_logprobs=0), scored_from=first)
+
+
+def test_an_empty_reference_answer_has_no_scores(model: Llama, tokenizer: Tokenizer) -> None:
+    request = Request((5, 6, 7), SamplingParams(1), reference=ReferenceTokens((5, 6, 7), 3))
+    [found] = LocalGenerator(model, tokenizer).generate([request])
+    assert found.reference == ()
+
+
 def test_a_single_token_has_nothing_before_it(model: Llama, tokenizer: Tokenizer) -> None:
     [deltas] = run(Engine(model, tokenizer), Request((5,), SamplingParams(2, prompt_logprobs=1)))
     assert scores(deltas) == () and deltas

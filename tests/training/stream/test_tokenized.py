@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +33,7 @@ from codecascade.training.stream.settings import InfillingSettings
 from codecascade.training.stream.stream_sources import StreamSource
 from codecascade.training.stream.tokenized import cache as cache_module
 from codecascade.training.stream.tokenized.cache import TokenCache, TokenizedDocuments
-from codecascade.training.stream.tokenized.shard import TokenizedShard, damage, write_tokens
+from codecascade.training.stream.tokenized.shard import TokenizedGroup, TokenizedShard, damage, write_tokens
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 KINDS = ("code", "natural_language")
@@ -169,6 +171,26 @@ def table_without_memory(table: DocumentTable) -> DocumentTable:
     return other
 
 
+def test_few_row_groups_are_kept_open_however_many_shards_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = WeakSet[TokenizedGroup]()
+
+    def opened(shard: TokenizedShard, number: int) -> TokenizedGroup:
+        alive.add(found := read(shard, number))
+        return found
+
+    read = TokenizedShard.group
+    monkeypatch.setattr(TokenizedShard, "group", opened)
+    monkeypatch.setattr(cache_module, "_GROUPS", 3)
+    files = write_shards(tmp_path / "corpus", random_shards([[[5, 6], [7, 8], [9, 9]]] * 4))
+    tables = [table_of(files, kind) for kind in KINDS]
+    for table, known in zip(tables, tokenized(tmp_path / "tokens", *tables), strict=True):
+        for row in range(len(table)):
+            assert known[row].characters == len(table[row].text)
+            assert len(alive) <= 3
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -241,7 +263,7 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(shards: list[Path], tm
     assert left != file
     write_tokens(shards[0], file, tiny_tokenizer(), lambda documents: None)
     assert files_in(file.parent) == [file]
-    assert TokenizedShard(file).document(1, 0).characters == 5
+    assert TokenizedShard(file).group(1).document(0).characters == 5
 
 
 class _Rank(World):
@@ -294,6 +316,24 @@ def test_ranks_share_out_the_shards(
     assert first == second == expected
     assert sorted(name for name, _ in made) == [shard.name for shard in shards]
     assert len({thread for _, thread in made}) == 2
+
+
+def test_a_folder_that_machines_do_not_share_is_named_with_its_key(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listdir", lambda folder: ["what another machine has there"])
+
+    def work(world: World) -> str:
+        with pytest.raises(UserError) as error:
+            TokenCache(tmp_path / "tokens", world).tokenized(
+                [table_of(shards)], tiny_tokenizer(), lambda name, done, total: None
+            )
+        return str(error.value)
+
+    with ThreadPoolExecutor(2) as threads:
+        for message in threads.map(work, ranks(2)):
+            assert "not seen by every rank" in message
+            assert "run.token_cache chooses another" in message
 
 
 def test_several_runs_at_once_end_with_whole_files(shards: list[Path], tmp_path: Path) -> None:

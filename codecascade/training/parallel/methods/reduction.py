@@ -10,6 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
+from codecascade.ground.memory import whole_memory
 from codecascade.training.parallel.settings import ParallelSettings
 
 MOST = 0.2
@@ -63,5 +64,4 @@ def _memory(kind: str) -> float:
     if kind == "cuda" and torch.cuda.is_available():
         return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
     # the ranks of a machine share its memory
-    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return whole / int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return whole_memory() / int(os.environ.get("LOCAL_WORLD_SIZE", 1))

@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from codecascade.training.parallel.shared_folder import check_shared
 from codecascade.training.stream.tokenized.shard import (
     BYTES_PER_TOKEN,
     TokenizedDocument,
+    TokenizedGroup,
     TokenizedShard,
     damage,
     id_bytes,
@@ -46,19 +48,30 @@ _FORMAT = 1
 _NOT_OF_TEXTS = ("post_processor", "decoder", "truncation", "padding")
 """Parts of a ``tokenizer.json`` that do not decide what a text becomes."""
 _KEY = "run.token_cache"
+_GROUPS = 4096
+"""Row groups of all shards that are kept open, about 20 MB: a terabyte of text has a million of them."""
 Progress = Callable[[str, int, int], None]
 """Gets a description, what is done, and all there is to do."""
 
 
 class TokenizedDocuments:
-    """The documents of a table, as ids: index ``i`` is document ``i`` of the table."""
+    """The documents of a table, as ids: index ``i`` is document ``i`` of the table.
 
-    def __init__(self, table: DocumentTable, shards: Mapping[Path, TokenizedShard]) -> None:
-        self._table, self._shards = table, shards
+    Args:
+        group: opens a row group of a tokenised shard.
+    """
+
+    def __init__(
+        self,
+        table: DocumentTable,
+        shards: Mapping[Path, TokenizedShard],
+        group: Callable[[TokenizedShard, int], TokenizedGroup],
+    ) -> None:
+        self._table, self._shards, self._group = table, shards, group
 
     def __getitem__(self, index: int, /) -> TokenizedDocument:
-        shard, group, position = self._table.locate(index)
-        return self._shards[shard].document(group, position)
+        shard, number, position = self._table.locate(index)
+        return self._group(self._shards[shard], number).document(position)
 
 
 class TokenCache:
@@ -68,6 +81,7 @@ class TokenCache:
         self._folder, self._world = folder, world
         self._contents: dict[Path, str] = {}
         self._open: dict[Path, TokenizedShard] = {}
+        self._group = lru_cache(_GROUPS)(TokenizedShard.group)
 
     def tokenized(
         self, tables: Sequence[DocumentTable], tokenizer: Tokenizer, progress: Progress
@@ -84,7 +98,7 @@ class TokenCache:
         shards = list(dict.fromkeys(shard for table in tables for shard in table.shards))
         folder = self._folder / _encoding_of(tokenizer)
         world.from_first(lambda: _make(folder))
-        check_shared(folder, world)
+        check_shared(folder, world, named_by=_KEY)
         self._learn_contents(shards)
         files = {shard: folder / f"{self._contents[shard]}.arrow" for shard in shards}
         own = [shard for shard in shards if files[shard] not in self._open][world.rank :: world.size]
@@ -94,7 +108,7 @@ class TokenCache:
         world.on_all(lambda: _make_all(missing, files, tokenizer, progress))
         world.on_all(lambda: self._open_all(files.values()))
         opened = {shard: self._open[file] for shard, file in files.items()}
-        return [TokenizedDocuments(table, opened) for table in tables]
+        return [TokenizedDocuments(table, opened, self._group) for table in tables]
 
     def _learn_contents(self, shards: Sequence[Path]) -> None:
         """Hash the shards that are new here; each rank reads a part of them."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -29,8 +28,6 @@ BYTES_PER_TOKEN = 3.5
 """Of a text in UTF-8, about."""
 _SUM_BYTES = 16
 _READ_AHEAD = 8 << 20
-_GROUPS = 1024
-"""Batches of one shard that are kept open; each takes a few kilobytes."""
 _MOST_SMALL = 2**16
 
 
@@ -138,6 +135,24 @@ class TokenizedDocument:
     ids: NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class TokenizedGroup:
+    """The documents of a row group of a shard. The arrays are views of the mapped file."""
+
+    ids: pa.Array
+    characters: NDArray[Any]
+    ends: NDArray[Any]
+    tokens: NDArray[Any]
+
+    def document(self, position: int) -> TokenizedDocument:
+        """The document at ``position``."""
+        return TokenizedDocument(
+            self.ids[position].as_py(),
+            int(self.characters[position]),
+            self.tokens[self.ends[position] : self.ends[position + 1]],
+        )
+
+
 class TokenizedShard:
     """A file of :func:`write_tokens`. It can be shared between threads.
 
@@ -151,15 +166,8 @@ class TokenizedShard:
             self._reader = pa.ipc.open_file(content.slice(0, content.size - _SUM_BYTES))
         except (pa.ArrowInvalid, OSError, IndexError) as error:
             raise UserError(f"can't be read ({error})", file=file) from None
-        self._group = lru_cache(_GROUPS)(self._read_group)
 
-    def document(self, group: int, position: int) -> TokenizedDocument:
-        """The document at ``position`` of a row group."""
-        names, characters, ends, ids = self._group(group)
-        return TokenizedDocument(
-            names[position].as_py(), int(characters[position]), ids[ends[position] : ends[position + 1]]
-        )
-
-    def _read_group(self, number: int) -> tuple[pa.Array, NDArray[Any], NDArray[Any], NDArray[Any]]:
-        names, characters, ids = self._reader.get_batch(number).columns
-        return names, characters.to_numpy(), ids.offsets.to_numpy(), ids.values.to_numpy()
+    def group(self, number: int) -> TokenizedGroup:
+        """A row group, which takes a few kilobytes as long as it is kept."""
+        ids, characters, tokens = self._reader.get_batch(number).columns
+        return TokenizedGroup(ids, characters.to_numpy(), tokens.offsets.to_numpy(), tokens.values.to_numpy())
