@@ -44,7 +44,7 @@ DATA = BenchmarkData(
         "*/line_completion.jsonl*",
         "*.jsonl*",
     ),
-    licence="Apache-2.0, and the files' own",
+    licence="Apache-2.0; files: own",
     fields=("prompt", "groundtruth", "metadata"),
 )
 _FIELDS = {"prompt": str, "groundtruth": str, "metadata": dict}

@@ -71,7 +71,7 @@ def _data(language: str) -> BenchmarkData:
             "data/*.parquet",
             *(f"*{one}*.{kind}" for one in _SETS for kind in ("parquet", "jsonl*")),
         ),
-        licence="CC-BY-4.0, and the files' own",
+        licence="CC BY 4.0; files: own",
         hub=f"tianyang/repobench_{language}_v1.1",
         hub_files=("data/*.parquet",),
         fields=("cropped_code", "next_line", "import_statement"),
