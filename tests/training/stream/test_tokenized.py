@@ -22,6 +22,7 @@ import unfinished_tokens
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stream_fakes import ALPHABET, make_document, make_stream, tiny_tokenizer
+from thread_ranks import ranks
 from warm_process import WarmProcess
 
 from codecascade.corpus.corpus import DocumentTable
@@ -264,32 +265,6 @@ def test_a_killed_process_leaves_nothing_that_looks_whole(shards: list[Path], tm
     write_tokens(shards[0], file, tiny_tokenizer(), lambda documents: None)
     assert files_in(file.parent) == [file]
     assert TokenizedShard(file).group(1).document(0).characters == 5
-
-
-class _Rank(World):
-    """A rank in a thread of this process."""
-
-    meeting: threading.Barrier
-    values: list[Any]
-
-    def gather(self, value: Any) -> list[Any]:
-        self.values[self.rank] = value
-        self.wait_for_all()
-        found = [*self.values]
-        self.wait_for_all()
-        return found
-
-    def wait_for_all(self) -> None:
-        self.meeting.wait(60)
-
-
-def ranks(count: int) -> list[World]:
-    meeting, values = threading.Barrier(count), [None] * count
-    worlds = [_Rank(number, count, torch.device("cpu"), None) for number in range(count)]
-    for world in worlds:
-        object.__setattr__(world, "meeting", meeting)
-        object.__setattr__(world, "values", values)
-    return [*worlds]
 
 
 def test_ranks_share_out_the_shards(
