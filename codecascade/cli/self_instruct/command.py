@@ -149,7 +149,8 @@ def self_instruct(
         bool | None,
         typer.Option(
             "--drop-vacuous/--keep-vacuous",
-            help="Leave out tests that say nothing, and questions whose tests a constant answer passes.",
+            help="Leave out tests that say nothing, and questions whose tests a constant answer or the "
+            "argument itself passes.",
             rich_help_panel=_KEPT,
             show_default="drop-vacuous",
         ),

@@ -54,7 +54,7 @@ class SelfInstructSettings(Settings):
             keeps one of the largest group of solutions that pass the same tests (CodeT, dual execution agreement).
         agreement_solutions, agreement_tests: the least size of such a group, and of its set of tests.
         drop_vacuous: leave out tests that a function passes which does nothing, and questions whose tests one
-            constant answer passes.
+            constant answer passes, or the argument itself.
         dialogue_tests: which of a question's tests its dialogue states: ``none``, ``one`` (the shown one), ``all``
             that count, or ``mixed``: one of these three, drawn for each question.
         group: questions that are worked on together; a smaller group shows sooner what is kept.

@@ -144,7 +144,7 @@ class Triplet:
 
 REASONS: Mapping[str, str] = {
     "no_tests": "the teacher wrote no usable tests",
-    "vacuous_tests": "a function that does nothing, or returns one constant, passes the tests",
+    "vacuous_tests": "a function that does nothing, or returns one constant or its argument, passes the tests",
     "no_solutions": "no answer held a program with the tested function",
     "none_passed": "no solution passed the tests",
     "no_agreement": "no group of solutions agrees on enough tests",

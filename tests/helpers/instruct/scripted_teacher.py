@@ -108,7 +108,7 @@ class InstantSandbox:
         return Outcome("passed")
 
 
-def questions(count: int, text: str = "Write a function that adds {n} to a number.") -> list[Question]:
+def questions(count: int, text: str = "Write a function that adds {n} to twice a number.") -> list[Question]:
     topics = ("numbers", "texts")
     return [Question(f"q{n}", text.format(n=n), topic=topics[n % 2], difficulty="easy") for n in range(count)]
 
@@ -128,15 +128,15 @@ def adds(step: str, question: str, sample: int) -> str:
     if step == "tests":
         if n % 5 == 4:
             return "I can't think of any."
-        lines = [f"assert add_{n}({value}) == {value + n}" for value in (0, 1, -1, 10, 25)]
+        lines = [f"assert add_{n}({value}) == {2 * value + n}" for value in (0, 1, -1, 10, 25)]
         return "\n".join(f"# Test case {i}:\n{line}" for i, line in enumerate(lines, 1)) + "\n[/TESTS]"
     if sample == 0:
         return "It adds.\n[/PYTHON]"
     if sample == 1:
         return f"def add_{n}(value):\n    return {n}\n[/PYTHON]"
     if sample == 2 and n % 4 != 3:
-        return f"```python\ndef add_{n}(value):\n    return value + {n}\n\nprint(add_{n}(3))\n```"
-    return f"def add_{n}(value):\n    return value - {n}  # {sample}\n"
+        return f"```python\ndef add_{n}(value):\n    return 2 * value + {n}\n\nprint(add_{n}(3))\n```"
+    return f"def add_{n}(value):\n    return 2 * value - {n}  # {sample}\n"
 
 
 def run(

@@ -128,9 +128,13 @@ def test_a_test_that_two_different_stubs_pass_says_nothing(
         (("assert f(1)", "assert f(2) == True"), "True"),
         (("assert isinstance(f(1), list)", "assert len(f(2)) == 0"), "[]"),
         (("assert f(1) != 1", "assert f(2) != 2"), "None"),
+        (
+            ("assert f([1, 2]) == [1, 2]", "assert f(rows=[3]) == [3]"),
+            "(*values, *options.values(), None)[0]",
+        ),
     ],
 )
-def test_tests_that_a_constant_passes_are_found(
+def test_tests_that_a_constant_or_the_argument_passes_are_found(
     execution: Execution, assertions: tuple[str, ...], stub: str
 ) -> None:
     found = vacuity(execution, *assertions)

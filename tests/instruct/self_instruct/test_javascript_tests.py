@@ -56,10 +56,10 @@ def test_a_function_is_found_by_its_declaration(head: str) -> None:
 def adds(step: str, question: str, sample: int) -> str:
     n = number_in(question)
     if step == "tests":
-        return "\n".join(f"assert.strictEqual(add{n}({value}), {value + n});" for value in (1, 2, 30))
+        return "\n".join(f"assert.strictEqual(add{n}({value}), {2 * value + n});" for value in (1, 2, 30))
     if sample == 0:
-        return f"function add{n}(x) {{\n  return {1 + n};\n}}\n[/JAVASCRIPT]"
-    return f"const add{n} = (x) => x + {n};\nconsole.log(add{n}(1));\n[/JAVASCRIPT]"
+        return f"function add{n}(x) {{\n  return {2 + n};\n}}\n[/JAVASCRIPT]"
+    return f"const add{n} = (x) => 2 * x + {n};\nconsole.log(add{n}(1));\n[/JAVASCRIPT]"
 
 
 @pytest.mark.skipif(why_unusable("javascript") is not None, reason="needs node")
@@ -73,7 +73,7 @@ def test_a_run_in_javascript(tmp_path: object) -> None:
         )
     assert summary.funnel["kept"] == 2
     text = (out / "dialogues.jsonl").read_text()
-    assert "```javascript\\nconst add0 = (x) => x + 0;\\n```" in text
+    assert "```javascript\\nconst add0 = (x) => 2 * x + 0;\\n```" in text
     assert "console.log" not in text
 
 

@@ -47,6 +47,7 @@ class LanguageForm:
         program: ``(code, assertions, entry point) -> Program``, which passes if all assertions hold.
         empty_stub: a function that does nothing, by its name.
         constant_stub: ``(name, value) -> a function that always returns this value``.
+        argument_stub: a function that returns its first argument, by its name.
         expected: the values, as literals, with which the assertions compare the results of a function.
         odd_value: a literal that no sensible function returns.
         usual_values: literals that many functions return.
@@ -64,6 +65,7 @@ class LanguageForm:
     program: Callable[[str, Sequence[str], str], Program]
     empty_stub: Callable[[str], str]
     constant_stub: Callable[[str, str], str]
+    argument_stub: Callable[[str], str]
     expected: Callable[[Sequence[str], str], list[str]]
     odd_value: str
     usual_values: tuple[str, ...]

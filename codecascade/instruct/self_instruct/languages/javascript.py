@@ -170,6 +170,7 @@ JAVASCRIPT = LanguageForm(
     program=_program,
     empty_stub=lambda name: f"function {name}() {{}}",
     constant_stub=lambda name, value: f"function {name}() {{\n  return ({value});\n}}",
+    argument_stub=lambda name: f"function {name}(value) {{\n  return value;\n}}",
     expected=_expected,
     odd_value="-987654321.5",
     usual_values=("true", "false", "0", "1", '""', "[]", "null"),

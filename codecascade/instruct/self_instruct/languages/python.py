@@ -83,6 +83,7 @@ PYTHON = LanguageForm(
     program=_program,
     empty_stub=lambda name: _stub(name, "None"),
     constant_stub=_stub,
+    argument_stub=lambda name: _stub(name, "(*values, *options.values(), None)[0]"),
     expected=_expected,
     odd_value="-987654321.5",
     usual_values=("True", "False", "0", "1", "''", "[]"),

@@ -1,4 +1,5 @@
-"""Finds tests that say nothing: a function that does nothing, or always gives the same answer, passes them."""
+"""Finds tests that say nothing: a function passes them that does nothing, always gives the same answer, or gives its
+argument back."""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ class Vacuity:
 class VacuityCheck:
     """Runs stubs on the tests of one question; the runs begin at once, and :meth:`result` waits for them.
 
-    The stubs are a function that does nothing, and functions that always return one value: the odd one, those that
-    the tests expect, and the usual ones.
+    The stubs are a function that does nothing, functions that always return one value (the odd one, those that the
+    tests expect, and the usual ones), and one that returns its first argument.
     """
 
     def __init__(self, tests: UnitTests, language: LanguageForm, execution: Execution) -> None:
@@ -38,7 +39,8 @@ class VacuityCheck:
         expected = language.expected(tests.assertions, name)[:_MOST_VALUES]
         values = dict.fromkeys([language.odd_value, *expected, *language.usual_values])
         self._count = len(tests.assertions)
-        self._stubs = [language.empty_stub(name), *(language.constant_stub(name, value) for value in values)]
+        constant = [language.constant_stub(name, value) for value in values]
+        self._stubs = [language.empty_stub(name), *constant, language.argument_stub(name)]
         self._runs = [execution.judge(stub, tests.assertions, name) for stub in self._stubs]
 
     def result(self) -> Vacuity:
