@@ -117,6 +117,7 @@ def test_the_table_and_the_settings_agree() -> None:
         *COMMON,
         "engine",
         "server",
+        "data",
         *own_settings(),
     ]
     for kind in (CommonSettings, *own_settings().values()):

@@ -166,7 +166,7 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
 
 
 def _size(settings: CommonSettings) -> TokenEstimate:
-    return published_size(9_928, settings.own(CrossCodeEvalSettings), 2)
+    return published_size(9_928, settings, CrossCodeEvalSettings, 2)
 
 
 BENCHMARKS = (

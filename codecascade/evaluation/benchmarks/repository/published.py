@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from codecascade.evaluation.answers.identifiers import identifier_f1, identifiers
 from codecascade.evaluation.answers.similarity import edit_similarity
-from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
@@ -250,7 +250,16 @@ def published_notes(rows: Sequence[SampleRow], settings: PublishedSettings) -> l
     ]
 
 
-def published_size(problems: int, settings: PublishedSettings, layouts: int) -> TokenEstimate:
-    """Prompts are estimated to be three quarters as long as they may be."""
-    asked = (settings.problems or problems) * len(settings.contexts) * layouts
-    return TokenEstimate(asked * settings.context_tokens * 3 // 4, asked * settings.max_new_tokens // 2)
+def published_size(
+    problems: int, settings: CommonSettings, own: type[PublishedSettings], layouts: int
+) -> TokenEstimate:
+    """Prompts are estimated to be three quarters as long as they may be.
+
+    Args:
+        problems: how many the whole set has.
+    """
+    chosen = settings.own(own)
+    asked = (
+        min(problems, settings.most_problems(chosen.problems) or problems) * len(chosen.contexts) * layouts
+    )
+    return TokenEstimate(asked * chosen.context_tokens * 3 // 4, asked * chosen.max_new_tokens // 2)

@@ -209,7 +209,7 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
 
 
 def _size(settings: CommonSettings) -> TokenEstimate:
-    return published_size(20_000, settings.own(RepoBenchSettings), 1)
+    return published_size(20_000, settings, RepoBenchSettings, 1)
 
 
 BENCHMARKS = tuple(
