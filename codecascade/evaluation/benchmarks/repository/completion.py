@@ -17,8 +17,6 @@ from functools import partial
 
 import numpy as np
 
-from codecascade.evaluation.answers.identifiers import identifier_f1, identifiers
-from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
@@ -29,6 +27,7 @@ from codecascade.evaluation.benchmarks.repository.files import (
     counted_files,
     folder_repositories,
 )
+from codecascade.evaluation.benchmarks.repository.judging import METRICS, judge
 from codecascade.evaluation.benchmarks.repository.problems import (
     RepositoryProblem,
     repository_problems,
@@ -55,10 +54,8 @@ from codecascade.generation.backend import RepositoryContext
 from codecascade.generation.editing.prompt import EditorPrompt, fit_around_cursor
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
-from codecascade.sandbox.outcome import Outcome
 
 NAME = "repository_completion"
-METRICS = ("exact_match", "edit_similarity", "identifier_match", "identifier_f1")
 _CHARACTERS = 3
 """Of a token of code, about; rather too few, so that the file's part fits."""
 
@@ -127,18 +124,6 @@ def _prompt(
     if layout == LEFT_TO_RIGHT:
         return TextPrompt(prefix, ("\n",), settings.heal, repository=repository)
     return InfillingPrompt(prefix, suffix, layout, settings.heal, ("\n",), repository=repository)
-
-
-def judge(expected: str, language: str, completion: str, _outcomes: Sequence[Outcome] = ()) -> SampleRow:
-    """The fields of :data:`METRICS`; white space around both lines is left out."""
-    found, wanted = completion.strip(), expected.strip()
-    names, wanted_names = identifiers(found, language), identifiers(wanted, language)
-    return {
-        "exact_match": found == wanted,
-        "edit_similarity": edit_similarity(found, wanted),
-        "identifier_match": names == wanted_names,
-        "identifier_f1": identifier_f1(names, wanted_names),
-    }
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:

@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
+from codecascade.evaluation.benchmarks.repository.judging import METRICS
 from codecascade.evaluation.benchmarks.repository.published import (
-    METRICS,
     PublishedLine,
     PublishedSettings,
     published_notes,

@@ -17,10 +17,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from codecascade.evaluation.answers.identifiers import identifier_f1, identifiers
-from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
+from codecascade.evaluation.benchmarks.repository.judging import METRICS, judge
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
@@ -40,7 +39,6 @@ from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
 Shown = Literal["published", "files", "gold", "none"]
-METRICS = ("exact_match", "edit_similarity", "identifier_match", "identifier_f1")
 _MARGIN = 16
 """Tokens of a prompt that are kept free: those of two texts are not always those of the two together."""
 
@@ -192,22 +190,6 @@ def _beginning(text: str, most: int, count: Callable[[str], int]) -> str:
         # A little more than in proportion, so that few rounds are needed.
         text = text[: int(0.99 * len(text) * most / tokens)]
     return text
-
-
-def judge(expected: str, language: str, completion: str, _outcomes: Sequence[Outcome] = ()) -> SampleRow:
-    """The fields of :data:`METRICS`. White space around lines does not count, nor do blank lines."""
-    found, wanted = _lines(completion), _lines(expected)
-    names, wanted_names = identifiers(completion, language), identifiers(expected, language)
-    return {
-        "exact_match": found == wanted,
-        "edit_similarity": edit_similarity("\n".join(found), "\n".join(wanted)),
-        "identifier_match": names == wanted_names,
-        "identifier_f1": identifier_f1(names, wanted_names),
-    }
-
-
-def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def published_scores(rows: Sequence[SampleRow], metrics: Sequence[str] = METRICS) -> dict[str, Scores]:
