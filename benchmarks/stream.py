@@ -19,8 +19,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from codecascade.corpus.build import build_corpus
-from codecascade.corpus.corpus import Corpus, DocumentTable
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
@@ -100,14 +98,6 @@ def kept_tokens(corpus: Corpus, tokenizer: Tokenizer, folder: Path) -> tuple[Tok
     )
 
 
-def with_tokens(
-    sources: Sequence[StreamSource], cache: TokenCache, tokenizer: Tokenizer
-) -> list[StreamSource]:
-    tables = [source.table for source in sources if isinstance(source.table, DocumentTable)]
-    known = cache.tokenized(tables, tokenizer, lambda name, done, total: None)
-    return [replace(source, tokenized=tokens) for source, tokens in zip(sources, known, strict=True)]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -138,7 +128,9 @@ def main() -> None:
                 sources = [StreamSource.of(item, corpus.documents("train", item.source)) for item in mixture]
                 ways = {name: sources}
                 if arguments.kept and all(item.granularity == "document" for item in mixture):
-                    ways[f"{name}; tokens kept"] = with_tokens(sources, cache, tokenizer)
+                    ways[f"{name}; tokens kept"] = cache.with_tokens(
+                        sources, tokenizer, lambda name, done, total: None
+                    )
                 for way, chosen in ways.items():
                     stream = TokenStream(chosen, tokenizer, rows=arguments.rows, seed=0, **options)
                     figures[way] = measure(stream, arguments.rows, arguments.tokens)

@@ -135,7 +135,7 @@ class Mixtures:
         """
         sources = [source for item in stage.mixture for source in self._sources(stage, item)]
         if self._tokens is not None:
-            sources = self._tokenized(self._tokens, sources, tokenizer, progress)
+            sources = self._tokens.with_tokens(sources, tokenizer, progress)
         return TokenStream(
             sources,
             tokenizer,
@@ -211,18 +211,6 @@ class Mixtures:
             share = item.share * source.share / total
             found.append(replace(StreamSource.of(item, table), name=name, share=share))
         return found
-
-    def _tokenized(
-        self, cache: TokenCache, sources: Sequence[StreamSource], tokenizer: Tokenizer, progress: Progress
-    ) -> list[StreamSource]:
-        """``sources`` with the tokens of those that are read by whole documents."""
-        tables = {
-            source.name: source.table
-            for source in sources
-            if isinstance(source.table, DocumentTable) and source.granularity == "document"
-        }
-        known = dict(zip(tables, cache.tokenized([*tables.values()], tokenizer, progress), strict=True))
-        return [replace(source, tokenized=known.get(source.name)) for source in sources]
 
     def _documents(self, item: MixtureItem) -> DocumentTable:
         corpus = self._corpus if item.corpus is None else self._opened(item.corpus)

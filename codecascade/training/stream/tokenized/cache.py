@@ -17,6 +17,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -31,6 +32,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.checksums import checksums
 from codecascade.training.parallel.ranks import World
 from codecascade.training.parallel.shared_folder import check_shared
+from codecascade.training.stream.stream_sources import StreamSource
 from codecascade.training.stream.tokenized.shard import (
     BYTES_PER_TOKEN,
     TokenizedDocument,
@@ -109,6 +111,18 @@ class TokenCache:
         world.on_all(lambda: self._open_all(files.values()))
         opened = {shard: self._open[file] for shard, file in files.items()}
         return [TokenizedDocuments(table, opened, self._group) for table in tables]
+
+    def with_tokens(
+        self, sources: Sequence[StreamSource], tokenizer: Tokenizer, progress: Progress
+    ) -> list[StreamSource]:
+        """``sources``, with the tokens of those that are read by whole documents. See :meth:`tokenized`."""
+        tables = {
+            source.name: source.table
+            for source in sources
+            if isinstance(source.table, DocumentTable) and source.granularity == "document"
+        }
+        known = dict(zip(tables, self.tokenized([*tables.values()], tokenizer, progress), strict=True))
+        return [replace(source, tokenized=known.get(source.name)) for source in sources]
 
     def _learn_contents(self, shards: Sequence[Path]) -> None:
         """Hash the shards that are new here; each rank reads a part of them."""
