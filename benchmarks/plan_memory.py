@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 
 from codecascade.ground.format import show_bytes
+from codecascade.ground.memory import free_memory
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.plan.simulation.step import simulate_step
@@ -124,13 +125,6 @@ def measure(ranks: int, config: LlamaConfig, length: int) -> int:
     return max(found.get() for _ in processes)
 
 
-def available() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -142,9 +136,9 @@ def main() -> None:
     options = parser.parse_args()
     config = replace(SHAPE, num_hidden_layers=options.layers, vocab_size=options.vocabulary)
     needed = 18 * config.num_parameters()
-    if needed > available():
+    if needed > free_memory():
         raise SystemExit(
-            f"this takes {show_bytes(needed)}, and {show_bytes(available())} are free; give fewer --layers "
+            f"this takes {show_bytes(needed)}, and {show_bytes(free_memory())} are free; give fewer --layers "
             "or a smaller --vocabulary"
         )
     print(f"{config.num_parameters():,} parameters, rows of {options.length} tokens")

@@ -59,7 +59,7 @@ def passes(recipe: Recipe, steps: Mapping[str, int | None]) -> tuple[Passes, ...
 
 
 def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]:
-    own = recipe.corpus[0] if len(recipe.corpus) == 1 else None
+    own = _own_corpus(recipe)
     opened: dict[str | None, SplitManifest | None] = {None: None}
     for stage in recipe.stage:
         count = steps.get(stage.name)
@@ -67,7 +67,7 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
             continue
         total = sum(item.share for item in stage.mixture)
         for item in stage.mixture:
-            if item.source == DIALOGUES or not item.share:
+            if item.source == DIALOGUES:
                 continue
             place = item.corpus or own
             if place not in opened:
@@ -115,7 +115,7 @@ def kept_tokens(recipe: Recipe, vocabularies: Mapping[str, int]) -> KeptTokens |
     """
     if recipe.run.token_cache is None:
         return None
-    own = recipe.corpus[0] if len(recipe.corpus) == 1 else None
+    own = _own_corpus(recipe)
     readers = {
         stage: [item.corpus or own for item in stage.mixture if _by_whole_documents(item)]
         for stage in recipe.stage
@@ -152,6 +152,11 @@ def read_too_little(found: Sequence[Passes]) -> list[str]:
     return [
         f"run.token_cache: all stages together read {listed(little)}; to tokenise it all takes longer than it saves"
     ]
+
+
+def _own_corpus(recipe: Recipe) -> str | None:
+    """What may be the corpus of the stages that name none; several sources are none that was built."""
+    return recipe.corpus[0] if len(recipe.corpus) == 1 else None
 
 
 def _by_whole_documents(item: MixtureItem) -> bool:

@@ -22,7 +22,12 @@ from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
-from codecascade.instruct.self_instruct.questions.candidates import Candidate, RecentYield, SourceProgress
+from codecascade.instruct.self_instruct.questions.candidates import (
+    AT_ONCE,
+    Candidate,
+    RecentYield,
+    SourceProgress,
+)
 from codecascade.instruct.self_instruct.questions.code_seeds import CodeSeed, code_seeds
 from codecascade.instruct.self_instruct.questions.parsing import parse_questions
 from codecascade.instruct.self_instruct.questions.prompted import PLAIN_STOP
@@ -30,8 +35,6 @@ from codecascade.instruct.self_instruct.questions.settings import QuestionSettin
 from codecascade.instruct.self_instruct.teacher import Ask, Teacher, sampling_seed
 
 NO_PATH = "a source 'corpus' needs a path: your source code, or a corpus that was built of it"
-AT_ONCE = 64
-"""Pieces of code that are asked about together, at most."""
 _SEED_CORPUS = CorpusSettings(heldout_share=0.0, include_docstrings=False, natural_language_share=0.0)
 
 

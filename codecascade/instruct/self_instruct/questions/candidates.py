@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+AT_ONCE = 64
+"""Prompts for questions that are asked together, at most."""
+
 
 @dataclass(frozen=True)
 class Candidate:

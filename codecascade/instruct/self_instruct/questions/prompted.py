@@ -17,6 +17,7 @@ from codecascade.generation.backend import Prompt
 from codecascade.generation.requests import SamplingParams
 from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
 from codecascade.instruct.self_instruct.questions.candidates import (
+    AT_ONCE,
     Candidate,
     RecentYield,
     SourceProgress,
@@ -27,9 +28,6 @@ from codecascade.instruct.self_instruct.questions.settings import QuestionSettin
 from codecascade.instruct.self_instruct.questions.topics import Theme, path_of, read_topics, theme
 from codecascade.instruct.self_instruct.teacher import Answer, Ask, Teacher, sampling_seed
 
-AT_ONCE = 64
-"""Prompts that are asked together, at most. They are no more than were asked before: a useless teacher is soon found
-out."""
 LONGEST_NAMED = 200
 """Characters of an earlier question that a prompt names."""
 PLAIN_STOP = ("\n#",)
@@ -76,6 +74,7 @@ class PromptedQuestions:
         for round_ in count():
             waiting = [self._ask(number) for number in self._numbers(round_)]
             while waiting:
+                # no more than were asked before, so that a useless teacher is soon found out
                 most = min(AT_ONCE, max(1, self.prompts))
                 many = brought.prompts_for(progress.wanted, most)
                 asks, waiting = waiting[:many], waiting[many:]
