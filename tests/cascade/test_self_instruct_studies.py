@@ -12,6 +12,7 @@ from question_teacher import ScriptedBackend, teach
 from teaching_runs import SMALL, Teachers, rows, told
 
 from codecascade.cascade.run import run_cascade
+from codecascade.cascade.run_corpus import run_benchmark_texts
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import read_json
@@ -128,6 +129,33 @@ def test_a_folder_without_a_dialogue_is_found_before_the_run(stages: dict[str, A
         run_self_instruct(SelfInstructSettings(questions=1), Backends(nothing), box, tmp_path / "own")
     stages["stage"][0]["self_instruct"] = {"made_in": str(tmp_path / "own")}
     with pytest.raises(UserError, match=r"own: stage\[0\].self_instruct.made_in: holds no dialogue"):
+        run_cascade(make_recipe(stages), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_dialogues_with_a_benchmarks_questions_are_not_taken(
+    stages: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may have been made where the data of the run's benchmarks was not."""
+    task = "Write a function that adds 7 to the number of apples in the second basket."
+    (questions := tmp_path / "questions.txt").write_text(task + "\n")
+    problem = {
+        "task_id": 11,
+        "text": task,
+        "code": "def f(x):\n    return x",
+        "test_list": ["assert f(1) == 1"],
+    }
+    (data := tmp_path / "mbpp.jsonl").write_text(json.dumps(problem))
+    question = {"sources": [{"source": "file", "path": str(questions)}]}
+    settings = SelfInstructSettings.model_validate({"questions": 1, "solutions": 1, "question": question})
+    with Sandbox("weak") as box:
+        run_self_instruct(settings, Backends(ScriptedBackend(teach)), box, tmp_path / "own")
+    stages["stage"][0]["self_instruct"] = {"made_in": str(tmp_path / "own")}
+    stages["evaluate"] = {"benchmarks": [], "data": [f"mbpp={data}"]}
+    monkeypatch.setattr(
+        "codecascade.cascade.dialogues.self_instruct.run_benchmark_texts", run_benchmark_texts
+    )
+    with pytest.raises(UserError, match=r"made_in: 1 of its 1 questions .* as 'mbpp.*--decontaminate"):
         run_cascade(make_recipe(stages), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

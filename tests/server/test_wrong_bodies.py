@@ -193,8 +193,10 @@ def test_what_is_wrong_with_a_body_that_is_no_json_is_said(client: TestClient) -
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat", "/apply-template"])
 def test_messages_that_call_tools_are_refused_by_name(client: TestClient, path: str) -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}
+    former = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
     for messages in (
         [MESSAGES[1], call, MESSAGES[1]],
+        [MESSAGES[1], former, MESSAGES[1]],
         [MESSAGES[1], {"role": "tool", "content": "1"}, MESSAGES[1]],
     ):
         answer = client.post(path, json={"model": "tiny", "messages": messages})

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from codecascade.cascade.dialogues.made_before import check_made_before, summary_of_made
 from codecascade.cascade.dialogues.teachers import ModelSlot, open_teacher
 from codecascade.cascade.measure import measuring_precision
 from codecascade.cascade.run_corpus import run_benchmark_texts
@@ -20,14 +21,8 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.generation.backend import Backend
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_folder, disk_errors
-from codecascade.ground.format import listed
 from codecascade.instruct.self_instruct.pipeline import (
-    DIALOGUES,
-    QUESTIONS,
-    SUMMARY,
-    TRIPLETS,
     Backends,
-    read_summary,
     run_self_instruct,
 )
 from codecascade.instruct.self_instruct.progress import ProgressFunction
@@ -84,7 +79,7 @@ class SelfInstructStep:
         made, out = self._made(stage), self.folder(stage)
         if made.made_in is not None:
             before = Path(made.made_in).expanduser()
-            summary = _summary_of(before)
+            summary = summary_of_made(before)
             self._copy(before, stage)
             if not self._run.has_dialogues(stage.name, KIND):
                 # The command was stopped between its results and its reports, or another program made them.
@@ -160,7 +155,7 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
 
     Raises:
         UserError: a file of questions, topics or prompts is missing or broken, a language can't be tested, a teacher
-            that is named is not there, or a folder with what was made has no dialogues.
+            that is named is not there, or a folder with what was made has no dialogues or a benchmark's questions.
     """
     for stage in stages:
         if not stage.makes(KIND):
@@ -168,7 +163,8 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
         assert stage.self_instruct is not None
         made, key = stage.self_instruct, f"stage[{recipe.stage.index(recipe[stage.name])}].self_instruct"
         if made.made_in is not None:
-            _summary_of(Path(made.made_in).expanduser(), f"{key}.made_in")
+            folder, benchmarks = Path(made.made_in).expanduser(), run_benchmark_texts(recipe)
+            check_made_before(folder, f"{key}.made_in", made.settings, benchmarks)
             continue
         try:
             # the corpus of the run is there when the step begins
@@ -181,31 +177,6 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
         except UserError as error:
             named = key if error.key is None else f"{key}.{error.key}"
             raise UserError(error.message, file=error.file, key=named) from None
-
-
-def _summary_of(made: Path, key: str = "self_instruct.made_in") -> Summary:
-    """The summary of a folder in which the command made dialogues.
-
-    Raises:
-        UserError: the folder is missing, not finished, another one's, or without a dialogue.
-    """
-    missing = [name for name in (SUMMARY, DIALOGUES, TRIPLETS, QUESTIONS) if not (made / name).is_file()]
-    if missing:
-        raise UserError(
-            f"is no finished folder of `codecascade self-instruct` (it has no {listed(missing)}); finish it with "
-            "the command that began it, or leave made_in out",
-            file=made,
-            key=key,
-        )
-    summary = read_summary(made)
-    if not summary.dialogues or not (made / DIALOGUES).stat().st_size:
-        raise UserError(
-            "holds no dialogue, for none was kept (its report.md shows why); name another folder, or leave made_in "
-            "out",
-            file=made,
-            key=key,
-        )
-    return summary
 
 
 def named_models(made: StageSelfInstruct) -> Iterator[str]:

@@ -50,3 +50,5 @@ class ChatMessage(Body):
     content: str | list[TextPart] = ""
     images: list[str] = Field(default_factory=list)
     tool_calls: list[Any] = Field(default_factory=list)
+    function_call: dict[str, Any] | None = None
+    """OpenAI's earlier form of a tool call."""

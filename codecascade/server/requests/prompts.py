@@ -263,8 +263,9 @@ def content_of(message: ChatMessage) -> str:
     Raises:
         ApiError: a part of it is no text, or it calls tools.
     """
-    if message.tool_calls:
-        raise ApiError(400, "this model calls no tools; leave out tool_calls", "messages")
+    for field in ("tool_calls", "function_call"):
+        if getattr(message, field):
+            raise ApiError(400, f"this model calls no tools; leave out {field}", "messages")
     if message.images:
         raise ApiError(400, "this model reads no images", "messages")
     if isinstance(message.content, str):
