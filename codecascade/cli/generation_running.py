@@ -12,10 +12,14 @@ from codecascade.cli.app import loading, stderr
 from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl, write_jsonl
+from codecascade.ground.files.keyed_journal import Entry, KeyedJournal, digest_of
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import PassGenerator
     from codecascade.generation.requests import Completion, Request
+
+_HEADER: Entry = {"format": 1}
+"""Of journals. What an answer depends on is in its own digest."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,18 @@ class ModelOptions:
 
             return load_generator(self.name, context=self.context, precision=self.weights)
 
+    def identity(self) -> Entry:
+        """What an answer depends on besides the request."""
+        from codecascade.generation.loading import revision
+        from codecascade.model.sources import resolve
+
+        return {
+            "revision": revision(self.name, resolve(self.name).path),
+            "context": self.context,
+            "weights": self.weights,
+            "backend": self.backend,
+        }
+
 
 def stream(model: ModelOptions, request: Callable[[PassGenerator[Any]], Request]) -> None:
     """Write one completion to standard output as it comes."""
@@ -59,7 +75,10 @@ def batch(
     fields: Sequence[str],
     request: Callable[[PassGenerator[Any], dict[str, str]], Request],
 ) -> None:
-    """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
+    """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order.
+
+    Answers are kept in ``target.journal`` as they come. The same command goes on with it, whatever ended it.
+    """
     if source is None or target is None:
         raise UserError("--jsonl IN and -o OUT belong together")
     if target.is_dir():
@@ -73,15 +92,33 @@ def batch(
     generator = model.load()
     requests = [request(generator, row) for row in rows]
 
-    too_long = 0
-    for answer in _shown(generator.generate(requests), len(requests)):
-        rows[answer.request] |= {"completion": answer.text, "finish_reason": answer.finish_reason}
-        too_long += answer.finish_reason == "context"
-    write_jsonl(target, rows)
-    if too_long:
+    with KeyedJournal(target.with_name(f"{target.name}.journal"), _HEADER) as journal:
+        for row, answer in zip(rows, _answers(generator, requests, model.identity(), journal), strict=True):
+            row |= answer
+        write_jsonl(target, rows)
+    # Others may have written the same rows.
+    journal.path.unlink(missing_ok=True)
+    if too_long := sum(row["finish_reason"] == "context" for row in rows):
         stderr().print(
             f"{too_long} prompts exceed the model's context of {generator.context_length:,} tokens"
         )
+
+
+def _answers(
+    generator: PassGenerator[Any], requests: Sequence[Request], identity: Entry, journal: KeyedJournal
+) -> list[Entry]:
+    """``completion`` and ``finish_reason`` of each request: from the journal, or else from the model."""
+    digests = [digest_of(identity, repr(each)) for each in requests]
+    kept = {index: journal.find(str(index), digest) for index, digest in enumerate(digests)}
+    answers = {index: answer for index, answer in kept.items() if answer is not None}
+    if answers:
+        stderr().print(f"{len(answers):,} of {len(requests):,} were answered before", soft_wrap=True)
+    missing = [index for index in kept if index not in answers]
+    for completion in _shown(generator.generate([requests[index] for index in missing]), len(missing)):
+        index = missing[completion.request]
+        answers[index] = {"completion": completion.text, "finish_reason": completion.finish_reason}
+        journal.keep(str(index), digests[index], answers[index])
+    return [answers[index] for index in range(len(requests))]
 
 
 def _shown(completions: Iterable[Completion], total: int) -> Iterator[Completion]:

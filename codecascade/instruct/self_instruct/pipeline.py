@@ -21,11 +21,11 @@ from codecascade.ground.choices import PromptForm
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_file, disk_errors, remove_leftovers, write_json
 from codecascade.ground.files.json_lines import json_line
+from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of, header_of, refuse_changes
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
 from codecascade.instruct.self_instruct.group import TripletMaker
-from codecascade.instruct.self_instruct.journal import Journal, digest_of, header_of, refuse_changes
 from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, QuestionMeter
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
@@ -99,7 +99,7 @@ def run_self_instruct(
         with disk_errors(out):
             remove_leftovers(out)
         with (
-            Journal(out / JOURNAL, header, free=_FREE) as journal,
+            KeyedJournal(out / JOURNAL, header, free=_FREE) as journal,
             Execution(
                 sandbox, journal, language, cpu_seconds=settings.cpu_seconds, memory_mb=settings.memory_mb
             ) as execution,

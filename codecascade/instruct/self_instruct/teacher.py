@@ -8,8 +8,8 @@ from typing import Any
 
 from codecascade.generation.backend import Backend, ChatPrompt, Prompt, TextPrompt, TextRequest
 from codecascade.generation.requests import FinishReason, SamplingParams
+from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of
 from codecascade.ground.seeds import draw
-from codecascade.instruct.self_instruct.journal import Journal, digest_of
 
 _SEED_BYTES = 4
 _AT_ONCE = 512
@@ -74,7 +74,7 @@ class Teacher:
     """
 
     backend: Backend
-    journal: Journal
+    journal: KeyedJournal
     chat: bool
     longest: int = 100_000
     cost: Cost = field(default_factory=Cost)

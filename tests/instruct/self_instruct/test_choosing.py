@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from scripted_teacher import InstantSandbox
 
+from codecascade.ground.files.keyed_journal import KeyedJournal
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
-from codecascade.instruct.self_instruct.journal import Journal
 from codecascade.instruct.self_instruct.languages.python import PYTHON
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.instruct.self_instruct.steps.execution import Execution
@@ -91,7 +91,7 @@ def test_at_equal_products_more_tests_win_then_the_earlier_solution() -> None:
 @pytest.fixture
 def execution(tmp_path: Path) -> Iterator[Execution]:
     with (
-        Journal(tmp_path / "j", {}) as journal,
+        KeyedJournal(tmp_path / "j", {}) as journal,
         Execution(InstantSandbox(), journal, PYTHON, cpu_seconds=1, memory_mb=256) as made,  # type: ignore[arg-type]
     ):
         yield made
@@ -164,7 +164,7 @@ def test_a_program_that_hangs_is_not_run_on_every_test(tmp_path: Path) -> None:
     sandbox = Hanging()
     tests = UnitTests("f", tuple(f"assert f({n}) == {n}" for n in range(20)))
     with (
-        Journal(tmp_path / "j", {}) as journal,
+        KeyedJournal(tmp_path / "j", {}) as journal,
         Execution(sandbox, journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
     ):
         judged = execution.judge_solution(Solution(0, "def f(x):\n    while True: pass"), tests).result()
@@ -202,7 +202,7 @@ def test_tests_that_pass_alone_may_reach_a_limit_together(
 ) -> None:
     tests = UnitTests("f", tuple(f"assert f({n}) == {n}" for n in range(5)))
     with (
-        Journal(tmp_path / "j", {}) as journal,
+        KeyedJournal(tmp_path / "j", {}) as journal,
         Execution(TooMuchTogether(whole), journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
     ):
         judged = execution.judge_solution(Solution(0, "def f(x):\n    return x"), tests).result()
@@ -219,7 +219,7 @@ def test_what_could_not_be_started_is_not_remembered(tmp_path: Path) -> None:
     code = Solution(0, "def f(x):\n    return x")
     for sandbox, verdict in ((Broken(), "not_started"), (InstantSandbox(), "passed")):
         with (
-            Journal(tmp_path / "j", {}) as journal,
+            KeyedJournal(tmp_path / "j", {}) as journal,
             Execution(sandbox, journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
         ):
             verdicts = execution.judge_solution(code, tests).result().verdicts

@@ -8,7 +8,7 @@ from scripted_teacher import ScriptedTeacher, adds
 
 from codecascade.generation.backend import ChatPrompt, TextPrompt
 from codecascade.generation.requests import SamplingParams
-from codecascade.instruct.self_instruct.journal import Journal
+from codecascade.ground.files.keyed_journal import KeyedJournal
 from codecascade.instruct.self_instruct.teacher import Ask, Teacher, _given, sampling_seed
 from codecascade.tokens.messages import Message
 
@@ -17,7 +17,7 @@ PROMPT = ChatPrompt((Message("user", "Problem: adds 1\nTest: assert add_1(1) == 
 
 def test_only_missing_samples_are_asked_for(tmp_path: Path) -> None:
     backend = ScriptedTeacher(adds)
-    with Journal(tmp_path / "j", {}) as journal:
+    with KeyedJournal(tmp_path / "j", {}) as journal:
         teacher = Teacher(backend, journal, chat=True)
         first = list(teacher.ask([Ask("solutions/q", PROMPT, SamplingParams(seed=1), (0, 2))]))
         more = teacher.ask_in_order([Ask("solutions/q", PROMPT, SamplingParams(seed=1), (0, 1, 2, 3))])[0]
@@ -33,7 +33,7 @@ def test_only_missing_samples_are_asked_for(tmp_path: Path) -> None:
 def test_long_answers_are_cut_and_costs_are_counted_once(tmp_path: Path) -> None:
     ask = Ask("tests/q/0", PROMPT, SamplingParams())
     for _ in range(2):
-        with Journal(tmp_path / "j", {}) as journal:
+        with KeyedJournal(tmp_path / "j", {}) as journal:
             teacher = Teacher(ScriptedTeacher(lambda *asked: "word " * 1000), journal, chat=True, longest=50)
             assert len(next(iter(teacher.ask([ask]))).text) == 50
             assert (teacher.cost.prompts, teacher.cost.answers) == (1, 1)

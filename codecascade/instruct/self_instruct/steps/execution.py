@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from codecascade.instruct.self_instruct.journal import Journal, digest_of
+from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of
 from codecascade.instruct.self_instruct.languages.form import LanguageForm
 from codecascade.instruct.self_instruct.triplets import Solution, UnitTests
 from codecascade.sandbox.outcome import Outcome, Verdict
@@ -50,7 +50,7 @@ class Execution:
     def __init__(
         self,
         sandbox: Sandbox,
-        journal: Journal,
+        journal: KeyedJournal,
         language: LanguageForm,
         *,
         cpu_seconds: float,

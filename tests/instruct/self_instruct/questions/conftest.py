@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from question_teacher import ScriptedBackend
 
-from codecascade.instruct.self_instruct.journal import Journal
+from codecascade.ground.files.keyed_journal import KeyedJournal
 from codecascade.instruct.self_instruct.teacher import Teacher
 
 
@@ -18,7 +18,7 @@ def taught(tmp_path: Path) -> Iterator[Callable[..., Teacher]]:
     journals = []
 
     def make(backend: ScriptedBackend, *, chat: bool = True) -> Teacher:
-        journals.append(Journal(tmp_path / "out" / "journal.jsonl", {}))
+        journals.append(KeyedJournal(tmp_path / "out" / "journal.jsonl", {}))
         return Teacher(backend, journals[-1], chat=chat)
 
     yield make

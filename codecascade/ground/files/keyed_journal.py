@@ -1,4 +1,4 @@
-"""The journal of a run: what was asked and what was executed, on disk as it comes, so that nothing is done twice.
+"""A journal whose entries are found by a key: a piece of work that was done is on disk, and is not done again.
 
 A file of JSON lines. The first is the header: what the run depends on. Every other line is an entry::
 
@@ -37,7 +37,7 @@ class _Place(NamedTuple):
     position: int
 
 
-class Journal:
+class KeyedJournal:
     """The entries of one run. Threads may share it; only places in the file are kept in memory.
 
     Args:
@@ -58,7 +58,7 @@ class Journal:
             self._file.abandon()
             raise
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> KeyedJournal:
         return self
 
     def __exit__(self, *exception: object) -> None:
