@@ -38,7 +38,7 @@ from codecascade.cli.generation_options import (
     language_of,
     refuse,
 )
-from codecascade.cli.generation_running import ModelOptions, batch, stream, write
+from codecascade.cli.generation_running import ModelOptions, Talk, batch, stream, write
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
@@ -270,10 +270,8 @@ def chat(
     backend: ComputedBy = "torch",
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
-    from codecascade.generation.requests import SamplingParams, chat_request
-    from codecascade.tokens.chat import Message
+    from codecascade.generation.requests import SamplingParams
 
-    generator = ModelOptions(model, context, weights, backend).load()
     sampling = SamplingParams(
         max_new_tokens,
         temperature,
@@ -285,18 +283,9 @@ def chat(
         presence_penalty=presence_penalty,
         frequency_penalty=frequency_penalty,
     )
-    messages = [Message("system", system)] if system else []
-
-    def reply(text: str) -> None:
-        messages.append(Message("user", text))
-        pieces = []
-        for piece in generator.stream(chat_request(generator.tokenizer, messages, sampling)):
-            pieces.append(piece)
-            write(piece)
-        messages.append(Message("assistant", "".join(pieces)))
-
+    talk = Talk(ModelOptions(model, context, weights, backend).load(), sampling, system)
     if not sys.stdin.isatty():
-        reply(sys.stdin.read())
+        talk.reply(sys.stdin.read())
         return
     from rich.text import Text
 
@@ -307,6 +296,10 @@ def chat(
             text = console.input(Text("you ", style="bold"))
         except EOFError:
             return
-        if text.strip():
-            reply(text)
-            write("\n")
+        if not text.strip():
+            continue
+        try:
+            talk.reply(text)
+        except UserError as error:
+            console.print(Text(str(error)))
+        write("\n")

@@ -13,10 +13,12 @@ from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl, write_jsonl
 from codecascade.ground.files.keyed_journal import Entry, KeyedJournal, digest_of
+from codecascade.ground.format import counted
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import PassGenerator
-    from codecascade.generation.requests import Completion, Request
+    from codecascade.generation.requests import Completion, Request, SamplingParams
+    from codecascade.tokens.messages import Message
 
 _HEADER: Entry = {"format": 1}
 """Of journals. What an answer depends on is in its own digest."""
@@ -66,6 +68,58 @@ def stream(model: ModelOptions, request: Callable[[PassGenerator[Any]], Request]
     generator = model.load()
     for piece in generator.stream(request(generator)):
         write(piece)
+
+
+class Talk:
+    """A dialogue with a model, whose replies are written to standard output as they come.
+
+    When the context is full, the oldest turns are left out.
+
+    Raises:
+        UserError: the model has no chat format.
+    """
+
+    def __init__(self, generator: PassGenerator[Any], sampling: SamplingParams, system: str | None) -> None:
+        from codecascade.tokens.messages import Message
+
+        self._generator, self._sampling = generator, sampling
+        self._messages = [Message("system", system)] if system else []
+        self._request([*self._messages, Message("user", "Hello")])
+
+    def reply(self, text: str) -> None:
+        """Reply to a message.
+
+        Raises:
+            UserError: the message alone leaves no room for a reply; it is as if it had not been said.
+        """
+        from codecascade.tokens.messages import Message, latest_turns
+
+        asked = [*self._messages, Message("user", text)]
+        if not self._fit(asked):
+            kept = latest_turns(asked, self._fit)
+            if left_out := len(asked) - len(kept):
+                stderr().print(
+                    f"{counted(left_out, 'old message')} left out: the context has "
+                    f"{self._generator.context_length:,} tokens",
+                    soft_wrap=True,
+                )
+            asked = kept
+        pieces = []
+        for piece in self._generator.stream(self._request(asked)):
+            pieces.append(piece)
+            write(piece)
+        self._messages = [*asked, Message("assistant", "".join(pieces))]
+
+    def _request(self, messages: Sequence[Message]) -> Request:
+        from codecascade.generation.requests import chat_request
+
+        return chat_request(self._generator.tokenizer, messages, self._sampling)
+
+    def _fit(self, messages: Sequence[Message]) -> bool:
+        """Whether there is room for a reply of the length asked for, or of half the context if that is less."""
+        context = self._generator.context_length
+        room = min(self._sampling.max_new_tokens, context // 2)
+        return len(self._request(messages).ids) + room <= context
 
 
 def batch(

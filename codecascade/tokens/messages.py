@@ -1,7 +1,9 @@
-"""One turn of a dialogue."""
+"""One turn of a dialogue, and which turns are left of one that has become too long."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -11,3 +13,19 @@ class Message:
 
     role: str
     content: str
+
+
+def latest_turns(messages: Sequence[Message], fit: Callable[[Sequence[Message]], bool]) -> list[Message]:
+    """A dialogue that is too long, without as few of its oldest turns as possible.
+
+    A system message at its beginning stays. So does the last turn, even if it does not fit alone.
+
+    Args:
+        fit: whether there is room for such a part of the dialogue.
+    """
+    system = [message for message in messages[:1] if message.role == "system"]
+    parts = [[*system, *messages[index:]] for index, message in enumerate(messages) if message.role == "user"]
+    if len(parts) < 2:
+        return list(messages)
+    # All but the first, which is the whole dialogue. A later one is shorter.
+    return parts[bisect_left(parts, True, lo=1, hi=len(parts) - 1, key=fit)]

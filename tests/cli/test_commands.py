@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from codecascade import cli
 from codecascade.cli import generation_options, generation_running
-from codecascade.generation.engine.generator import LocalGenerator, PassGenerator
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 
@@ -103,55 +99,6 @@ def test_batches_keep_order_and_fields(
     assert [answer["name"] for answer in answers] == [0, 1, 2, 3, 4]
     single = run(capsys, "complete", model, "--prompt", rows[3]["prompt"], "--max-new-tokens", "4")[1]
     assert answers[3]["completion"] == single
-
-
-def test_a_batch_that_was_killed_goes_on(
-    capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [{"prompt": "def " + "a" * n} for n in range(5)]
-    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = ("complete", model, "--jsonl", str(source), "-o", str(target), "--max-new-tokens", "4")
-    assert run(capsys, *command)[0] == 0
-    undisturbed = target.read_bytes()
-    target.unlink()
-    asked: list[int] = []
-    generate, left = PassGenerator.generate, 2
-
-    def killed(self: PassGenerator[Any], requests: Sequence[Request]) -> Iterator[Completion]:
-        asked.append(len(requests))
-        for count, completion in enumerate(generate(self, requests)):
-            if count == left:
-                raise OSError("no more")
-            yield completion
-
-    monkeypatch.setattr(PassGenerator, "generate", killed)
-    with contextlib.suppress(OSError):
-        run(capsys, *command)
-    assert not target.exists()
-    left = 9
-    code, _, said = run(capsys, *command)
-    assert (code, target.read_bytes(), asked) == (0, undisturbed, [5, 3])
-    assert "2 of 5 were answered before" in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
-    # Of an answer that another setting gave nothing is taken.
-    left = 2
-    with contextlib.suppress(OSError):
-        run(capsys, *command)
-    left = 9
-    assert run(capsys, *command, "--seed", "7")[0] == 0
-    assert asked == [5, 3, 5, 5]
-
-
-def test_chat_answers_a_pipe_once(
-    capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import io
-
-    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello"))
-    code, out, _ = run(capsys, "chat", model, "--max-new-tokens", "5", "--temperature", "0")
-    assert code == 0
-    assert "<|im_" not in out
 
 
 def test_convert(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path) -> None:

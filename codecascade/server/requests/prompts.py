@@ -18,9 +18,9 @@ from codecascade.ground.errors import UserError
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
 from codecascade.server.requests.body import ChatMessage, Stop
-from codecascade.tokens.chat import Message
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens
+from codecascade.tokens.messages import Message, latest_turns
 from codecascade.tokens.tokenizer import Tokenizer
 
 _MOST_BIASES, _MOST_BIAS = 1024, 1e4
@@ -238,23 +238,19 @@ def chat_prompt(
         request = chat_request(service.tokenizer, kept, sampling, prefill=prefill, stop=stop, samples=samples)
         return checked(service, replace(request, grammar=grammar), truncated=cut)
 
+    def fit(kept: Sequence[Message]) -> bool:
+        try:
+            made(kept, cut=True)
+        except ApiError:
+            return False
+        return True
+
     try:
         return made(dialogue, cut=False)
     except ApiError as error:
-        system = [message for message in dialogue[:1] if message.role == "system"]
-        turns = [index for index, message in enumerate(dialogue) if message.role == "user"][1:]
-        if not truncate or error.code != "context_length_exceeded" or not turns:
+        if not truncate or error.code != "context_length_exceeded":
             raise
-    # The earliest turn from which on there is room; the last one alone may still be too long, and is refused.
-    first, last = 0, len(turns) - 1
-    while first < last:
-        middle = (first + last) // 2
-        try:
-            made([*system, *dialogue[turns[middle] :]], cut=True)
-            last = middle
-        except ApiError:
-            first = middle + 1
-    return made([*system, *dialogue[turns[first] :]], cut=True)
+    return made(latest_turns(dialogue, fit), cut=True)
 
 
 def content_of(message: ChatMessage) -> str:
