@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby, takewhile
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,20 @@ from codecascade.model.paged.rows import (
 _WORTH_A_CALL = 512
 # Bytes of the keys of a row, and of all rows together, up to which they are gathered on a CPU in fp32.
 _SHORT_ROW, _GATHERED = 1 << 16, 1 << 20
+# The same of all rows in bf16, and of samples in any precision. The C library asks the system for each block of more
+# than 32 MB anew, and the system clears it: to gather 60 MB at once takes five times as long as in parts.
+_GATHERED_AT_ONCE = 1 << 24
+
+
+class _Samples(NamedTuple):
+    """Rows that begin with the same blocks, the shortest first.
+
+    Attributes:
+        common: how many blocks that is.
+    """
+
+    rows: list[Span]
+    common: int
 
 
 class AttentionMetadata:
@@ -77,11 +92,13 @@ class AttentionMetadata:
             else:
                 self._parts.append(PrefillChunk(cache, span))
         # tokens of a row, and of rows together, that are better gathered than read where they are
-        self._short = self._gathered = sys.maxsize
+        self._short = self._gathered = self._at_once = sys.maxsize
         memory = cache.keys[0]
-        if self._device.type == "cpu" and memory.dtype != torch.bfloat16:
+        if self._device.type == "cpu":
             of_token = memory.shape[0] * memory.shape[-1] * memory.itemsize
-            self._short, self._gathered = _SHORT_ROW // of_token, _GATHERED // of_token
+            self._gathered = self._at_once = _GATHERED_AT_ONCE // of_token
+            if memory.dtype != torch.bfloat16:
+                self._short, self._gathered = _SHORT_ROW // of_token, _GATHERED // of_token
         together = list(self._without_shared(together))
         self._parts += [SingleDecode(cache, span) for span in together if span.end > self._short]
         together = [span for span in together if span.end <= self._short]
@@ -94,27 +111,33 @@ class AttentionMetadata:
     def _without_shared(self, spans: Sequence[Span]) -> Iterator[Span]:
         """The rows that are not decoded as samples of one prompt. Those that are become parts here."""
         size = self.cache.block_size
-        prompts: list[tuple[list[Span], int]] = []
+        prompts: list[_Samples] = []
         for _, found in groupby(spans, key=lambda span: span.table[0]):
-            rows = list(found)
+            rows = sorted(found, key=lambda span: span.end)
             # blocks that are full and the same in all of them
-            most = min((span.end - 1) // size for span in rows)
+            most = (rows[0].end - 1) // size
             columns = zip(*(span.table[:most] for span in rows), strict=True)
             common = sum(1 for _ in takewhile(lambda blocks: len(set(blocks)) == 1, columns))
             # a row's own tokens are gathered, which must not cost more than is saved
-            own = max(span.end for span in rows) - common * size
-            if (len(rows) - 1) * common * size <= _WORTH_A_CALL or own > max(self._short, common * size // 2):
+            own = rows[-1].end - common * size
+            count = max(1, self._at_once // max(1, own))
+            parts = [_Samples(rows[index : index + count], common) for index in range(0, len(rows), count)]
+            saved = (len(rows) - len(parts)) * common * size
+            if saved <= _WORTH_A_CALL or own > max(self._short, common * size // 2):
                 yield from rows
             else:
-                prompts.append((rows, common))
+                prompts += parts
         # as many rows of each prompt, and prompts of like length
-        prompts.sort(key=lambda prompt: (recurring(len(prompt[0]), 4), prompt[1]))
-        for _, alike in groupby(prompts, key=lambda prompt: recurring(len(prompt[0]), 4)):
-            chosen: list[tuple[list[Span], int]] = []
+        prompts.sort(key=lambda prompt: (recurring(len(prompt.rows), 4), prompt.common))
+        for each, alike in groupby(prompts, key=lambda prompt: recurring(len(prompt.rows), 4)):
+            chosen: list[_Samples] = []
+            own = 0
             for prompt in alike:
-                if chosen and prompt[1] > 2 * chosen[0][1]:
+                own = max(own, prompt.rows[-1].end - prompt.common * size)
+                full = (len(chosen) + 1) * max(each * own, prompt.common * size) > self._at_once
+                if chosen and (full or prompt.common > 2 * chosen[0].common):
                     self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
-                    chosen = []
+                    chosen, own = [], prompt.rows[-1].end - prompt.common * size
                 chosen.append(prompt)
             self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
 

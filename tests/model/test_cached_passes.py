@@ -108,13 +108,16 @@ def test_rows_share_blocks_and_need_no_neighbours(make_model: MakeModel, dtype: 
 
 
 @pytest.mark.parametrize("worth", [0, 10_000])
+@pytest.mark.parametrize("at_once", [1, 60, 10_000])
 @torch.no_grad()
 def test_a_beginning_that_rows_share_is_read_once(
-    make_model: MakeModel, worth: int, monkeypatch: pytest.MonkeyPatch
+    make_model: MakeModel, worth: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Samples of two prompts and a row alone, in bf16: near fp32, whether what they share is read apart or not."""
+    """Samples of two prompts, in bf16: near fp32, whether what they share is read apart, and some or all at once."""
     monkeypatch.setattr(paged_attention, "_WORTH_A_CALL", worth)
     model = make_model()
+    of_token = model.config.num_key_value_heads * model.config.head_dim * 2
+    monkeypatch.setattr(paged_attention, "_GATHERED_AT_ONCE", at_once * of_token)
     tokens = random_tokens(model, 7, 40)
     tokens[1:4, :16], tokens[5:, :9] = tokens[0, :16], tokens[4, :9]
     exact = torch.cat([model(row[None])[0, -5:] for row in tokens])
