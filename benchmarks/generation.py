@@ -70,6 +70,8 @@ class Work:
 WORK = {
     "batch-1": Work(1, 200, 200, 64),
     "batch-8": Work(8, 100, 300, 64),
+    # as many texts as the engine runs at a time, such as a benchmark asked in chat
+    "batch-256": Work(256, 60, 300, 64),
     "prefill-1024": Work(1, 1024, 1024, 1, counts="read"),
     "keystrokes": Work(100, 0, 0, 16, layout="spm", counts="requests"),
     # with the prompts as llama.cpp's server lays them out
