@@ -41,7 +41,6 @@ LONGEST = (
     "server/test_with_engine.py",
     "generation/engine/test_engine.py",
     "instruct/self_instruct/test_pipeline.py",
-    "cascade/test_measured_by_vllm.py",
     "training/test_loop_processes.py",
     "generation/engine/test_schedules.py",
     "generation/engine/test_shapes.py",

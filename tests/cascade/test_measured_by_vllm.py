@@ -18,6 +18,7 @@ from codecascade.recipe import make_recipe, read_recipe, write_recipe
 STAND_IN = Path(__file__).parents[1] / "helpers" / "servers" / "vllm_stand_in.py"
 
 
+@pytest.mark.distributed
 def test_two_ranks_measure_by_vllm(data: dict[str, Any], tmp_path: Path) -> None:
     """The first rank starts it for the stage alone, in an environment in which it can't take itself for a rank."""
     code, *_ = data["stage"]
