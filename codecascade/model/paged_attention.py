@@ -34,9 +34,10 @@ from codecascade.model.paged.rows import (
 _WORTH_A_CALL = 512
 # Bytes of the keys of a row, and of all rows together, up to which they are gathered on a CPU in fp32.
 _SHORT_ROW, _GATHERED = 1 << 16, 1 << 20
-# The same of all rows in bf16, and of samples in any precision. The C library asks the system for each block of more
-# than 32 MB anew, and the system clears it: to gather 60 MB at once takes five times as long as in parts.
-_GATHERED_AT_ONCE = 1 << 24
+# The same of all rows in bf16, and of samples in any precision, padding included. The C library asks the system for
+# each block of 32 MiB and more anew, and the system clears it: to gather 60 MB at once takes five times as long as in
+# parts. Values are gathered with the keys, so this is a little less than half.
+_GATHERED_AT_ONCE = 15 << 20
 
 
 class _Samples(NamedTuple):
@@ -101,10 +102,8 @@ class AttentionMetadata:
                 self._short, self._gathered = _SHORT_ROW // of_token, _GATHERED // of_token
         together = list(self._without_shared(together))
         self._parts += [SingleDecode(cache, span) for span in together if span.end > self._short]
-        together = [span for span in together if span.end <= self._short]
-        if len(together) == 1:
-            self._parts.append(SingleDecode(cache, together.pop()))
-        self._parts += [BatchedDecode(cache, rows) for rows in self._grouped(together)]
+        for rows in self._grouped([span for span in together if span.end <= self._short]):
+            self._parts.append(BatchedDecode(cache, rows) if len(rows) > 1 else SingleDecode(cache, rows[0]))
         # one part that has the tokens in their order
         self._is_whole = len(self._parts) == 1 and not isinstance(self._parts[0], SharedPrefixDecode)
 
@@ -120,7 +119,9 @@ class AttentionMetadata:
             common = sum(1 for _ in takewhile(lambda blocks: len(set(blocks)) == 1, columns))
             # a row's own tokens are gathered, which must not cost more than is saved
             own = rows[-1].end - common * size
-            count = max(1, self._at_once // max(1, own))
+            count = min(len(rows), max(1, self._at_once // self._padded(own)))
+            while count > 1 and recurring(count, 4) * self._padded(own) > self._at_once:
+                count -= 1
             parts = [_Samples(rows[index : index + count], common) for index in range(0, len(rows), count)]
             saved = (len(rows) - len(parts)) * common * size
             if saved <= _WORTH_A_CALL or own > max(self._short, common * size // 2):
@@ -131,15 +132,21 @@ class AttentionMetadata:
         prompts.sort(key=lambda prompt: (recurring(len(prompt.rows), 4), prompt.common))
         for each, alike in groupby(prompts, key=lambda prompt: recurring(len(prompt.rows), 4)):
             chosen: list[_Samples] = []
-            own = 0
+            most = 0
             for prompt in alike:
-                own = max(own, prompt.rows[-1].end - prompt.common * size)
-                full = (len(chosen) + 1) * max(each * own, prompt.common * size) > self._at_once
+                own = each * self._padded(prompt.rows[-1].end - prompt.common * size)
+                most = max(most, own, self._padded(prompt.common * size))
+                full = (len(chosen) + 1) * most > self._at_once
                 if chosen and (full or prompt.common > 2 * chosen[0].common):
                     self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
-                    chosen, own = [], prompt.rows[-1].end - prompt.common * size
+                    chosen, most = [], max(own, self._padded(prompt.common * size))
                 chosen.append(prompt)
             self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
+
+    def _padded(self, tokens: int) -> int:
+        """So many places are gathered for so many tokens of a row, or more if other rows have more."""
+        size = self.cache.block_size
+        return recurring(-(-tokens // size), 4) * size
 
     def _grouped(self, spans: Sequence[Span]) -> Iterator[list[Span]]:
         """Groups of rows of similar lengths: to pad them costs less than another call of a kernel."""
@@ -150,7 +157,7 @@ class AttentionMetadata:
                 wasted = (count + 1) * span.end - total - span.end
                 if self._device.type == "cpu" and wasted > _WORTH_A_CALL + 0.1 * (total + span.end):
                     break
-                if count and (count + 1) * span.end > self._gathered:
+                if count and recurring(count + 1, 2) * self._padded(span.end) > self._gathered:
                     break
                 count, total = count + 1, total + span.end
             chosen, order = order[:count], order[count:]

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import torch
 from token_rows import empty_cache, random_tokens
+from torch import Tensor
 
 from codecascade.model import paged_attention
 from codecascade.model.attention import Documents
 from codecascade.model.cache import BlockCopy, KeyValueCache
 from codecascade.model.llama import Llama
+from codecascade.model.paged import rows
 
 MakeModel = Callable[..., Llama]
 
@@ -130,6 +132,41 @@ def test_a_beginning_that_rows_share_is_read_once(
     found = [half(tokens[None, :, at], cache=cache, mask=Documents((1,) * 7))[0] for at in range(-5, 0)]
     error = torch.stack(found, 1).flatten(0, 1).float() - exact
     assert error.norm() / exact.norm() < 0.06
+
+
+@pytest.mark.parametrize("common", [0, 12])
+@pytest.mark.parametrize("at_once", [1, 19, 60, 100, 240])
+@torch.no_grad()
+def test_no_more_is_gathered_at_once_than_the_limit(
+    make_model: MakeModel, common: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding counts: numbers of rows and of blocks that recur are up to half and a quarter larger."""
+    model = make_model().bfloat16()
+    limit = at_once * model.config.num_key_value_heads * model.config.head_dim
+    monkeypatch.setattr(paged_attention, "_GATHERED_AT_ONCE", 2 * limit)
+    monkeypatch.setattr(paged_attention, "_WORTH_A_CALL", 8 if common else 10_000)
+    gather = rows._gather
+    sizes: list[int] = []
+    alone = 0
+
+    def watched(memory: Tensor, blocks: Tensor, count: int) -> Tensor:
+        nonlocal alone
+        found = gather(memory, blocks, count)
+        if count > 1:
+            sizes.append(found[0].numel())
+        else:
+            alone += 1
+        return found
+
+    monkeypatch.setattr(rows, "_gather", watched)
+    device = next(model.parameters()).device
+    cache = KeyValueCache.allocate_blocks(model.config, 200, torch.bfloat16, device, block_size=1)
+    tables = [[*range(common), *range(common + row * 9, common + row * 9 + 9)] for row in range(17)]
+    cache = cache.rows(tables, [common + 8] * 17)
+    model(torch.ones(1, 17, dtype=torch.int64), cache=cache, mask=Documents((1,) * 17))
+    assert max(sizes, default=0) <= limit
+    # what has room is gathered together; a row alone is read where it is
+    assert bool(sizes) == (at_once > 19) and (common or not alone)
 
 
 def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:
