@@ -164,6 +164,18 @@ def test_files_that_pages_name_exist(page: Path) -> None:
             assert (ROOT / name).exists(), f"{page.name} names {name}, which is not there"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_rows_of_a_table_have_as_many_cells_as_its_head(page: Path) -> None:
+    """A row that went into another table hasn't."""
+    lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    # without what is no border: bars in code, and escaped ones
+    borders = [
+        _SPAN.sub("", line).replace(r"\|", "").count("|") if line.startswith("|") else 0 for line in lines
+    ]
+    pairs = zip(pairwise(lines), pairwise(borders), strict=True)
+    assert not [line for (_, line), (before, count) in pairs if before and count and before != count]
+
+
 def test_each_benchmark_is_explained() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     for script in (ROOT / "benchmarks").glob("*.py"):
