@@ -24,8 +24,11 @@ def latest_turns(messages: Sequence[Message], fit: Callable[[Sequence[Message]],
         fit: whether there is room for such a part of the dialogue.
     """
     system = [message for message in messages[:1] if message.role == "system"]
-    parts = [[*system, *messages[index:]] for index, message in enumerate(messages) if message.role == "user"]
-    if len(parts) < 2:
+    turns = [index for index in range(len(system) + 1, len(messages)) if messages[index].role == "user"]
+
+    def since(turn: int) -> list[Message]:
+        return [*system, *messages[turn:]]
+
+    if not turns:
         return list(messages)
-    # All but the first, which is the whole dialogue. A later one is shorter.
-    return parts[bisect_left(parts, True, lo=1, hi=len(parts) - 1, key=fit)]
+    return since(turns[bisect_left(turns, True, hi=len(turns) - 1, key=lambda turn: fit(since(turn)))])
