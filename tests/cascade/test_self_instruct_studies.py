@@ -160,6 +160,25 @@ def test_dialogues_with_a_benchmarks_questions_are_not_taken(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("row", [{}, {"id": None}, {"id": ["a"]}, {"id": "another"}])
+def test_a_dialogue_whose_question_is_not_known_is_not_taken(
+    stages: dict[str, Any], tmp_path: Path, row: dict[str, Any]
+) -> None:
+    with Sandbox("weak") as box:
+        run_self_instruct(
+            SelfInstructSettings(questions=1, solutions=1),
+            Backends(ScriptedBackend(teach)),
+            box,
+            tmp_path / "own",
+        )
+    (own := tmp_path / "own" / "dialogues.jsonl").write_text(json.dumps({"messages": [], **row}))
+    stages["stage"][0]["self_instruct"] = {"made_in": str(own.parent)}
+    with pytest.raises(
+        UserError, match=r"dialogues.jsonl:1: stage\[0\].self_instruct.made_in: its question is not in"
+    ):
+        run_cascade(make_recipe(stages), tmp_path / "run")
+
+
 def test_dialogues_that_are_not_finished_are_not_taken(stages: dict[str, Any], tmp_path: Path) -> None:
     stages["stage"][0]["self_instruct"] = {"made_in": str(tmp_path)}
     with pytest.raises(

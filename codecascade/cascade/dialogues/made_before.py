@@ -48,14 +48,13 @@ def check_made_before(
     The command compares its questions with the benchmarks that are at hand there and then; a run may have others.
 
     Raises:
-        UserError: as :func:`summary_of_made`, or a kept question is one of ``benchmarks``.
+        UserError: as :func:`summary_of_made`, or a file is damaged, or a kept question is one of ``benchmarks``.
     """
     summary_of_made(made, key)
     question = settings.question
     check = BenchmarkCheck(benchmarks, overlap=question.benchmark_overlap, alike=question.benchmark_alike)
-    kept = {row.get("id") for _, row in read_jsonl(made / DIALOGUES)}
-    texts = (row.get("text") for _, row in read_jsonl(made / QUESTIONS) if row.get("id") in kept)
-    found = [(text, name) for text in texts if isinstance(text, str) and (name := check.match(text))]
+    kept = _kept_questions(made, key)
+    found = [(text, name) for text in kept if (name := check.match(text))]
     if found:
         text, name = found[0]
         raise UserError(
@@ -65,3 +64,25 @@ def check_made_before(
             file=made,
             key=key,
         )
+
+
+def _kept_questions(made: Path, key: str) -> list[str]:
+    """The text of each dialogue's question, as it was asked for."""
+    texts = {
+        row["id"]: row.get("text")
+        for _, row in read_jsonl(made / QUESTIONS)
+        if isinstance(row.get("id"), str)
+    }
+    kept = []
+    for number, row in read_jsonl(made / DIALOGUES):
+        question = row.get("id")
+        text = texts.get(question) if isinstance(question, str) else None
+        if not isinstance(text, str):
+            raise UserError(
+                f"its question is not in {QUESTIONS}, so that it can't be compared with the benchmarks; take the "
+                "files as the command made them",
+                file=f"{made / DIALOGUES}:{number}",
+                key=key,
+            )
+        kept.append(text)
+    return kept

@@ -18,13 +18,11 @@ from codecascade.cascade.measure import measuring_precision
 from codecascade.cascade.run_corpus import run_benchmark_texts
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.generation.backend import Backend
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_folder, disk_errors
-from codecascade.instruct.self_instruct.pipeline import (
-    Backends,
-    run_self_instruct,
-)
+from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
 from codecascade.instruct.self_instruct.progress import ProgressFunction
 from codecascade.instruct.self_instruct.questions.step import check_questions
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
@@ -157,14 +155,15 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
         UserError: a file of questions, topics or prompts is missing or broken, a language can't be tested, a teacher
             that is named is not there, or a folder with what was made has no dialogues or a benchmark's questions.
     """
+    benchmarks: BenchmarkTexts | None = None
     for stage in stages:
         if not stage.makes(KIND):
             continue
         assert stage.self_instruct is not None
         made, key = stage.self_instruct, f"stage[{recipe.stage.index(recipe[stage.name])}].self_instruct"
         if made.made_in is not None:
-            folder, benchmarks = Path(made.made_in).expanduser(), run_benchmark_texts(recipe)
-            check_made_before(folder, f"{key}.made_in", made.settings, benchmarks)
+            benchmarks = benchmarks or run_benchmark_texts(recipe)
+            check_made_before(Path(made.made_in).expanduser(), f"{key}.made_in", made.settings, benchmarks)
             continue
         try:
             # the corpus of the run is there when the step begins
