@@ -95,20 +95,18 @@ class Talk:
         from codecascade.tokens.messages import Message, latest_turns
 
         asked = [*self._messages, Message("user", text)]
-        if not self._fit(asked):
-            kept = latest_turns(asked, self._fit)
-            if left_out := len(asked) - len(kept):
+        kept = asked if self._fit(asked) else latest_turns(asked, self._fit)
+        pieces: list[str] = []
+        for piece in self._generator.stream(self._request(kept)):
+            if not pieces and len(kept) < len(asked):
                 stderr().print(
-                    f"{counted(left_out, 'old message')} left out: the context has "
+                    f"{counted(len(asked) - len(kept), 'old message')} left out: the context has "
                     f"{self._generator.context_length:,} tokens",
                     soft_wrap=True,
                 )
-            asked = kept
-        pieces = []
-        for piece in self._generator.stream(self._request(asked)):
             pieces.append(piece)
             write(piece)
-        self._messages = [*asked, Message("assistant", "".join(pieces))]
+        self._messages = [*kept, Message("assistant", "".join(pieces))]
 
     def _request(self, messages: Sequence[Message]) -> Request:
         from codecascade.generation.requests import chat_request
