@@ -65,7 +65,7 @@ def look_ahead(
     plan = None
     if untrained or not run.is_reported(recipe, stages):
         part = recipe.model_copy(update={"stage": tuple(stages)})
-        plan = _check(part, untrained, run, devices, device, file)
+        plan = _check(recipe, part, untrained, run, devices, device, file)
         recipe = with_meshes(recipe, plan)
     return WorkAhead(recipe, _names(stages), _names(untrained), plan)
 
@@ -84,6 +84,7 @@ def _names(stages: list[Stage]) -> tuple[str, ...]:
 
 
 def _check(
+    whole: Recipe,
     recipe: Recipe,
     untrained: list[Stage],
     run: RunFolder,
@@ -100,7 +101,8 @@ def _check(
         if missing:
             key, _, problem = missing[0].partition(": ")
             raise UserError(problem, key=key)
-        check_self_instruct(recipe, [stage for stage in untrained if stage.name not in made])
+        # a stage that comes later may be measured by other benchmarks
+        check_self_instruct(whole, [stage for stage in untrained if stage.name not in made])
         # ranks on CPUs, which are for trying things out, all shard unless the recipe says otherwise
         chooses = device is not None and device.memory is not None
         plan = make_plan(recipe, devices=devices, device=device, chooses=chooses, file=file)

@@ -133,10 +133,11 @@ def test_a_folder_without_a_dialogue_is_found_before_the_run(stages: dict[str, A
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("until", [None, "chat"])
 def test_dialogues_with_a_benchmarks_questions_are_not_taken(
-    stages: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stages: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until: str | None
 ) -> None:
-    """The folder may have been made where the data of the run's benchmarks was not."""
+    """The folder may have been made where the data of the run's benchmarks was not. A later stage may use them."""
     task = "Write a function that adds 7 to the number of apples in the second basket."
     (questions := tmp_path / "questions.txt").write_text(task + "\n")
     problem = {
@@ -151,12 +152,13 @@ def test_dialogues_with_a_benchmarks_questions_are_not_taken(
     with Sandbox("weak") as box:
         run_self_instruct(settings, Backends(ScriptedBackend(teach)), box, tmp_path / "own")
     stages["stage"][0]["self_instruct"] = {"made_in": str(tmp_path / "own")}
-    stages["evaluate"] = {"benchmarks": [], "data": [f"mbpp={data}"]}
+    later = {**stages["stage"][0], "name": "later", "evaluate": {"benchmarks": [], "data": [f"mbpp={data}"]}}
+    stages["stage"].append(later)
     monkeypatch.setattr(
         "codecascade.cascade.dialogues.self_instruct.run_benchmark_texts", run_benchmark_texts
     )
     with pytest.raises(UserError, match=r"made_in: 1 of its 1 questions .* as 'mbpp.*--decontaminate"):
-        run_cascade(make_recipe(stages), tmp_path / "run")
+        run_cascade(make_recipe(stages), tmp_path / "run", until=until)
     assert not (tmp_path / "run").exists()
 
 
