@@ -13,6 +13,7 @@ from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl, write_jsonl
 from codecascade.ground.files.keyed_journal import Entry, KeyedJournal, digest_of
+from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.format import counted
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def batch(
         raise UserError("--jsonl IN and -o OUT belong together")
     if target.is_dir():
         raise UserError("is a folder; name a file", file=target, key="-o")
+    kept = target.with_name(f"{target.name}.journal")
+    check_folder_path(target.parent)
+    check_file_path(kept)
     rows: list[dict[str, Any]] = []
     for number, row in read_jsonl(source):
         for field in fields:
@@ -144,12 +148,12 @@ def batch(
     generator = model.load()
     requests = [request(generator, row) for row in rows]
 
-    with KeyedJournal(target.with_name(f"{target.name}.journal"), _HEADER) as journal:
+    with KeyedJournal(kept, _HEADER) as journal:
         for row, answer in zip(rows, _answers(generator, requests, model.identity(), journal), strict=True):
             row |= answer
         write_jsonl(target, rows)
     # Others may have written the same rows.
-    journal.path.unlink(missing_ok=True)
+    kept.unlink(missing_ok=True)
     if too_long := sum(row["finish_reason"] == "context" for row in rows):
         stderr().print(
             f"{too_long} prompts exceed the model's context of {generator.context_length:,} tokens"

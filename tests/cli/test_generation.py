@@ -64,6 +64,16 @@ def test_a_batch_that_was_killed_goes_on(
     assert asked == [5, 3, 5, 5]
 
 
+def test_an_output_that_can_not_be_is_refused_before_the_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (source := tmp_path / "in.jsonl").write_text('{"prompt": "x"}\n')
+    (tmp_path / "out.jsonl.journal").mkdir()
+    for target, said in ((tmp_path / "out.jsonl", "is a folder"), (source / "out.jsonl", "is no folder")):
+        code, _, err = run(capsys, "complete", "absent/", "--jsonl", str(source), "-o", str(target))
+        assert code == 2 and said in err
+
+
 def test_chat_answers_a_pipe_once(
     capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
