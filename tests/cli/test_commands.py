@@ -11,18 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from codecascade import cli
 from codecascade.cli import generation_options, generation_running
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.ground.errors import RunFailed, Stopped, UserError
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        cli.main(list(arguments))
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run
 from rich.console import Console
 
-from codecascade import cli
 from codecascade.generation.engine.generator import PassGenerator
 from codecascade.generation.requests import Completion, Request
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        cli.main(list(arguments))
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
 
 
 def test_a_batch_that_was_killed_goes_on(

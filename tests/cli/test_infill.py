@@ -8,19 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run
 
-from codecascade import cli
 from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import Request
 from codecascade.model.sources import tokenizer_of
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        cli.main(list(arguments))
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
 
 
 def test_infill_at_a_cursor_equals_prefix_and_suffix(

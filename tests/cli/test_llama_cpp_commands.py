@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from llama_runtime import StandIn
 
 from codecascade import cli
@@ -15,13 +16,6 @@ from codecascade.generation.llama_cpp import loading
 from codecascade.model.sources import load
 
 LLAMA_CPP = ("--backend", "llama.cpp")
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        cli.main(list(arguments))
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command_line import run
 
-from codecascade import cli
 from codecascade.model.folder import save_folder
 from codecascade.model.presets import PRESETS, build, initialise
 from codecascade.tokens.infilling import add_infilling_tokens, rows_for
@@ -24,14 +24,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     initialise(llama, seed=1)
     save_folder(folder, llama, llama.config, tokenizer)
     return str(folder)
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        cli.main(list(arguments))
-    assert isinstance(end.value.code, int)
-    out, err = capsys.readouterr()
-    return end.value.code, out, err
 
 
 def test_several_temperatures_make_a_sweep(
