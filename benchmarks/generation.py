@@ -54,6 +54,7 @@ class Work:
 
     Attributes:
         samples: texts that are drawn for each prompt; 1: the likeliest tokens.
+        alike: tokens that all prompts begin with.
         layout: of the prompts of an editing session, which are asked one after another; None: all at a time.
         counts: what a speed is told of: all tokens, those read, those written, or requests.
     """
@@ -63,6 +64,7 @@ class Work:
     longest: int
     new: int
     samples: int = 1
+    alike: int = 0
     layout: str | None = None
     counts: Literal["all", "read", "written", "requests"] = "written"
 
@@ -70,8 +72,8 @@ class Work:
 WORK = {
     "batch-1": Work(1, 200, 200, 64),
     "batch-8": Work(8, 100, 300, 64),
-    # as many texts as the engine runs at a time, such as a benchmark asked in chat
-    "batch-256": Work(256, 60, 300, 64),
+    # as many texts as the engine runs at a time, which begin alike: a benchmark asked in chat
+    "batch-256": Work(256, 60, 300, 64, alike=40),
     "prefill-1024": Work(1, 1024, 1024, 1, counts="read"),
     "keystrokes": Work(100, 0, 0, 16, layout="spm", counts="requests"),
     # with the prompts as llama.cpp's server lays them out
@@ -92,8 +94,9 @@ def make_prompts(work: Work, tokens: Sequence[int], tokenizer: Tokenizer) -> Pro
         return session(text, tokenizer.encode, work.prompts, layout=work.layout)
     span = (work.longest - work.shortest) / max(1, work.prompts - 1)
     lengths = [work.shortest + round(index * span) for index in range(work.prompts)]
+    beginning = tokens[: work.alike]
     return [
-        tuple(tokens[index * work.longest : index * work.longest + length])
+        (*beginning, *tokens[index * work.longest + work.alike : index * work.longest + length])
         for index, length in enumerate(lengths)
     ]
 
