@@ -132,14 +132,15 @@ class AttentionMetadata:
         prompts.sort(key=lambda prompt: (recurring(len(prompt.rows), 4), prompt.common))
         for each, alike in groupby(prompts, key=lambda prompt: recurring(len(prompt.rows), 4)):
             chosen: list[_Samples] = []
-            most = 0
+            largest = 0
             for prompt in alike:
                 own = each * self._padded(prompt.rows[-1].end - prompt.common * size)
-                most = max(most, own, self._padded(prompt.common * size))
-                full = (len(chosen) + 1) * most > self._at_once
+                gathered = max(own, self._padded(prompt.common * size))
+                largest = max(largest, gathered)
+                full = (len(chosen) + 1) * largest > self._at_once
                 if chosen and (full or prompt.common > 2 * chosen[0].common):
                     self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
-                    chosen, most = [], max(own, self._padded(prompt.common * size))
+                    chosen, largest = [], gathered
                 chosen.append(prompt)
             self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
 
