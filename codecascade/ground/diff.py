@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from codecascade.ground.errors import UserError
 
 _LONGEST = 80
 """The most characters of a value that a message shows."""
@@ -43,6 +46,22 @@ def changed_values(
     for key, old, new in nested_diff(before, now, free=free):
         shown = [json.dumps(value, ensure_ascii=False, default=str) for value in (old, new)]
         yield f"{key} {shown[0]}, now {shown[1]}" if max(map(len, shown)) <= _LONGEST else key
+
+
+def refuse_changes(
+    file: Path, before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
+) -> None:
+    """See that a file in an output folder is gone on with by the settings that it was begun with.
+
+    Raises:
+        UserError: a key differs that is not ``free``. The sentence names every key that does, with both values.
+    """
+    if changed := list(changed_values(before, now, free=free)):
+        raise UserError(
+            f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
+            "settings",
+            file=file,
+        )
 
 
 def _leaves(key: str, old: Any, new: Any, free: Collection[str]) -> Iterator[tuple[str, Any, Any]]:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codecascade.ground.diff import changed_values
+from codecascade.ground.diff import changed_values, refuse_changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.journal_file import JournalFile
 from codecascade.ground.files.json_lines import json_line, read_line
@@ -139,7 +139,7 @@ class Journal:
                 logger.warning("%s: its first line is damaged, so a new file is begun", self.path)
             self._file.begin(json_line(header))
             return
-        refuse_changes(found, header, self.path)
+        refuse_changes(self.path, found, header)
         damaged = sum(not self._note(entry, position) for position, entry in self._file.lines())
         for sample_index, answer in enumerate(self._answers):
             # If a verdict comes before its answer or without one, the answer's line is damaged.
@@ -157,17 +157,3 @@ class Journal:
             return False
         (self._answers if "answer" in entry else self._verdicts)[sample_index] = position
         return True
-
-
-def refuse_changes(before: JournalRow, now: JournalRow, file: Path) -> None:
-    """Refuse to continue a file that was made with something else.
-
-    Raises:
-        UserError: a key differs. The sentence names every key that does, with both values.
-    """
-    if changed := list(changed_values(before, now)):
-        raise UserError(
-            f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
-            "settings",
-            file=file,
-        )

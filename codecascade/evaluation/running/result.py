@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from codecascade.evaluation.metrics import Metric, without_unasked
 from codecascade.evaluation.rows import SampleRow
-from codecascade.evaluation.running.journal import refuse_changes
+from codecascade.ground.diff import refuse_changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import disk_errors, write_json
 from codecascade.ground.files.reading import read_json
@@ -80,7 +80,7 @@ class BenchmarkResult:
         if before != made_with:
             if again:
                 return None
-            refuse_changes(before, made_with, path)
+            refuse_changes(path, before, made_with)
         try:
             content["metrics"] = without_unasked(
                 {key: Metric(**value) for key, value in content["metrics"].items()},

@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codecascade.ground.diff import changed_values
+from codecascade.ground.diff import refuse_changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import disk_errors
 from codecascade.ground.files.journal_file import JournalFile
@@ -100,7 +100,7 @@ class KeyedJournal:
         if found is None:
             self._file.begin(checked_line({"header": header}))
             return
-        refuse_changes(self.path, found.get("header") or {}, header, free)
+        refuse_changes(self.path, found.get("header") or {}, header, free=free)
         damaged = 0
         for position, entry in self._file.lines():
             key, digest = (None, None) if entry is None else (entry.get("key"), entry.get("digest"))
@@ -120,20 +120,6 @@ def header_of(path: Path) -> Entry | None:
         found = read_checked_line(file.readline())
     header = None if found is None else found.get("header")
     return header if isinstance(header, dict) else None
-
-
-def refuse_changes(path: Path, before: Entry, now: Entry, free: frozenset[str]) -> None:
-    """See that a run goes on with what it was begun with.
-
-    Raises:
-        UserError: the header of the journal differs in more than the keys that are ``free``.
-    """
-    if changed := list(changed_values(before, now, free=free)):
-        raise UserError(
-            f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
-            "settings",
-            file=path,
-        )
 
 
 def digest_of(*parts: object) -> str:

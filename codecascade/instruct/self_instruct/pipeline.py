@@ -18,10 +18,11 @@ from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTex
 from codecascade.generation.backend import Backend
 from codecascade.generation.endpoint import Endpoint
 from codecascade.ground.choices import PromptForm
+from codecascade.ground.diff import refuse_changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_file, disk_errors, remove_leftovers, write_json
 from codecascade.ground.files.json_lines import json_line
-from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of, header_of, refuse_changes
+from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of, header_of
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
@@ -147,7 +148,7 @@ def check_begun(settings: SelfInstructSettings, out: Path) -> None:
     path = out / JOURNAL
     if (before := header_of(path)) is not None:
         now = json.loads(json_line(_settings_part(settings)))
-        refuse_changes(path, {key: before.get(key) for key in now}, now, _FREE)
+        refuse_changes(path, {key: before.get(key) for key in now}, now, free=_FREE)
 
 
 def _settings_part(settings: SelfInstructSettings) -> dict[str, Any]:
