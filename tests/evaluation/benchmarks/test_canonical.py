@@ -218,7 +218,7 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
     tasks = mbpp_tasks(EvaluationContext(EvaluateSettings(), data=files))
     assert [task.task_id for task in tasks] == ["MBPP/11", "MBPP/12"]
     prompt = tasks[0].prompt
-    assert isinstance(prompt, TextPrompt) and prompt.stop == ("[DONE]",)
+    assert isinstance(prompt, TextPrompt) and prompt.stop == ("[DONE]", "\n```")
     assert prompt.prompt.startswith(
         "You are an expert Python programmer, and here is your task: Write a function to add 2. Your code should "
         "pass these tests:\n\nassert add(0) == 2\nassert add(1) == 3\n"

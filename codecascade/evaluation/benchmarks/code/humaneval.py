@@ -14,6 +14,7 @@ from pydantic import Field
 
 from codecascade.evaluation.answers.python_code import append_program, sanitized
 from codecascade.evaluation.answers.replies import program_in
+from codecascade.evaluation.answers.texts import FENCE
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
 from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
@@ -55,11 +56,11 @@ DATA = BenchmarkData(
 )
 
 # Stop strings that end a function's body, each at the beginning of a line. Those of Chen et al. 2021 (and lm-eval)
-# are
-# the default. Those of two other harnesses serve for comparison with figures made by them.
+# are the default. Those of two other harnesses serve for comparison with figures made by them. A fence ends a body in
+# each of them: no body in Python goes on behind it.
 STOPS: dict[str, tuple[str, ...]] = {
     "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
-    "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "<file_sep>"),
+    "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", FENCE, "<file_sep>"),
     "evalplus": (
         "\nif __name__",
         "\ndef main(",
@@ -178,7 +179,8 @@ def completion_task(
 def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
         return script_prompt(prompt)
-    return TextPrompt(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
+    stops = STOPS[settings.stops]
+    return TextPrompt(prompt.strip() if settings.strip else prompt, (*stops, FENCE) if stops else ())
 
 
 def script_prompt(problem: str) -> ChatPrompt:

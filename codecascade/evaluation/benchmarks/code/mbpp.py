@@ -19,7 +19,7 @@ from pydantic import Field
 
 from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parse_python
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
-from codecascade.evaluation.answers.texts import cut_at_stops
+from codecascade.evaluation.answers.texts import FENCE, cut_at_stops
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
 from codecascade.evaluation.data import BenchmarkData, load_records
@@ -127,7 +127,7 @@ def mbpp_tasks(context: EvaluationContext) -> list[Task]:
         f"{by_number[number].block()}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
     )
     return [
-        _task(problem, TextPrompt(f"{shots}{problem.block()}[BEGIN]\n", STOPS), context)
+        _task(problem, TextPrompt(f"{shots}{problem.block()}[BEGIN]\n", (*STOPS, FENCE)), context)
         for problem in problems
         if problem.number in TEST
     ]

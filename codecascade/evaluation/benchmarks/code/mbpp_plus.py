@@ -16,6 +16,7 @@ from typing import Any
 
 from codecascade.evaluation.answers.python_code import sanitized
 from codecascade.evaluation.answers.replies import program_in
+from codecascade.evaluation.answers.texts import FENCE
 from codecascade.evaluation.benchmarks.code.evalplus import (
     TASK_SECONDS,
     compared_programs,
@@ -41,7 +42,7 @@ DATA = BenchmarkData(
     hub="evalplus/mbppplus",
     hub_files=("data/test-*.parquet",),
 )
-STOPS = ("\nif __name__", "\ndef main(", "\nprint(", '\n"""', "\nassert")
+STOPS = ("\nif __name__", "\ndef main(", "\nprint(", '\n"""', "\nassert", FENCE)
 """What ends a program that a model writes behind the problem; EvalPlus' strings for MBPP."""
 _RULES = {
     164: "anything",

@@ -15,7 +15,7 @@ from functools import partial
 
 from pydantic import Field
 
-from codecascade.evaluation.answers.texts import cut_at_stops
+from codecascade.evaluation.answers.texts import FENCE, cut_at_stops
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
 from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
@@ -139,7 +139,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
     prompt, tests = row["prompt"], row["tests"]
     return Task(
         row["name"],
-        TextPrompt(prompt, tuple(stops)),
+        TextPrompt(prompt, (*stops, FENCE)),
         max_new_tokens,
         test=tests,
         extract=partial(cut_at_stops, stops=stops),

@@ -184,7 +184,7 @@ def test_the_hubs_form_runs_its_own_test(tmp_path: Path, confined: Sandbox) -> N
 def test_a_base_model_continues_and_a_chat_model_is_asked(tmp_path: Path) -> None:
     [plain] = tasks_of(tmp_path, row())
     assert isinstance(plain.prompt, TextPrompt) and plain.prompt.prompt == row()["prompt"]
-    assert "\nassert" in plain.prompt.stop
+    assert {"\nassert", "\n```"} <= set(plain.prompt.stop)
     whole = plain.prompt.prompt + plain.expected
     assert plain.extract(whole) == whole
     [asked] = tasks_of(tmp_path, row(), chat=True)

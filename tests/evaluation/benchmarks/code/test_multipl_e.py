@@ -42,7 +42,7 @@ def tasks(folder: Path, *rows: dict[str, Any], language: str = "cpp") -> list[Ta
 def test_the_rows_own_stops_end_a_completion_and_the_tests_follow_it(tmp_path: Path) -> None:
     (task,) = tasks(tmp_path, ROW)
     assert task.task_id == "HumanEval_1000_double_it" and task.fields == {"language": "cpp"}
-    assert task.prompt == TextPrompt(ROW["prompt"], ("\n}",))
+    assert task.prompt == TextPrompt(ROW["prompt"], ("\n}", "\n```"))
     completion = task.completion("    return 2 * value;\n}\nint main() {}", "stop")
     assert completion == "    return 2 * value;" and task.programs is not None
     (program,) = task.programs(completion)
