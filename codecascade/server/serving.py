@@ -19,7 +19,7 @@ from codecascade.generation.streaming import StreamingGenerator
 from codecascade.ground.errors import UserError
 from codecascade.server.answers.service import Service
 from codecascade.server.app import create_app
-from codecascade.server.http.bounded_protocol import bounded_protocol
+from codecascade.server.http.bounded_protocol import accept_no_more, bounded_protocol
 from codecascade.server.settings import ServerSettings
 
 _BACKLOG = 1024
@@ -89,7 +89,9 @@ class _Server(uvicorn.Server):
         end = time.monotonic() + self._service.limits.drain_seconds
         while self._service.running and not self.force_exit and time.monotonic() < end:
             await asyncio.sleep(_TICK)
-        # uvicorn closes the port now, and waits for what is still being sent.
+        if not self.force_exit:
+            await accept_no_more(self)
+        # uvicorn waits for what is still being sent.
         self.config.timeout_graceful_shutdown = math.ceil(max(1.0, end - time.monotonic()))
         await super().shutdown(sockets)
 

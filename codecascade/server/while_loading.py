@@ -2,7 +2,7 @@
 
 The port listens from the start, so that an editor that was faster than the model gets an answer rather than silence.
 A thread answers there until the model is loaded; then the application takes the same socket over. Connections that
-come between the two wait in its queue.
+come between the two wait in its queue; one that has come before gets its answer first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codecascade.server.app import refuse
-from codecascade.server.http.bounded_protocol import bounded_protocol
+from codecascade.server.http.bounded_protocol import accept_no_more, bounded_protocol
 from codecascade.server.http.disconnect import CancelOnDisconnect
 from codecascade.server.http.errors import ApiError
 from codecascade.server.settings import Limits
@@ -44,7 +44,7 @@ def answers_while_loading(listener: socket.socket, limits: Limits) -> Iterator[N
     config = _config(limits)
     # Its modules are imported here: in the thread they would wait for what else is being imported.
     config.load()
-    server = uvicorn.Server(config)
+    server = _Server(config)
     # The server closes the socket that it is given.
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener.dup()]}, name="while loading", daemon=True
@@ -56,6 +56,14 @@ def answers_while_loading(listener: socket.socket, limits: Limits) -> Iterator[N
     finally:
         server.should_exit = True
         thread.join(_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """Answers what it has accepted before it ends."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await accept_no_more(self)
+        await super().shutdown(sockets)
 
 
 def _config(limits: Limits) -> uvicorn.Config:

@@ -8,16 +8,21 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
-from live_server import soon
+from live_server import live, soon
 from python_process import python_process
+from scripted_generator import ScriptedGenerator
 
 from codecascade.ground.errors import UserError
+from codecascade.server.http import bounded_protocol
 from codecascade.server.serving import address_of, taken_port
+from codecascade.server.settings import ServerSettings
+from codecascade.tokens.tokenizer import Tokenizer
 
 HELPERS = Path(__file__).parent.parent / "helpers" / "servers"
 SCRIPT = f"""
@@ -100,6 +105,21 @@ def test_sigterm_drains_and_ends_in_order() -> None:
     assert line.keys() >= {"time", "id", "client", "seconds", "prompt_tokens", "first_token_seconds"}
     # What people ask is their business.
     assert "secret" not in err and "total" not in err
+
+
+def test_who_is_connected_when_the_port_closes_is_answered(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_protocol, "_UNASKED_SECONDS", 60.0)
+    with (
+        live(lambda: ScriptedGenerator(tokenizer), ServerSettings(names=("tiny",))) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=120) as late,
+    ):
+        assert server.client.get("/health").status_code == 200, "who came before was accepted before"
+        server.server.should_exit = True
+        time.sleep(0.2)
+        late.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert late.recv(100).startswith(b"HTTP/1.1 503")
 
 
 def test_draining_has_an_end() -> None:

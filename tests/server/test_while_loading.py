@@ -10,10 +10,12 @@ import threading
 import time
 
 import httpx
+import pytest
 from live_server import live
 from python_process import python_process
 from scripted_generator import ScriptedGenerator
 
+from codecascade.server.http import bounded_protocol
 from codecascade.server.serving import address_of, taken_port
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.server.while_loading import answers_while_loading
@@ -50,6 +52,18 @@ def test_each_protocol_says_that_the_model_is_being_loaded() -> None:
             begun = time.monotonic()
         assert time.monotonic() - begun < 60
         idle.close()
+
+
+def test_who_is_connected_when_loading_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_protocol, "_UNASKED_SECONDS", 60.0)
+    with taken_port("127.0.0.1", 0) as listener:
+        with answers_while_loading(listener, Limits()):
+            late = socket.create_connection(listener.getsockname(), timeout=120)
+            httpx.get(f"{address_of(listener)}/health", timeout=120)  # who came before was accepted before
+            asking = threading.Timer(0.2, late.sendall, [b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"])
+            asking.start()
+        with late:
+            assert late.recv(100).startswith(b"HTTP/1.1 503")
 
 
 def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer) -> None:

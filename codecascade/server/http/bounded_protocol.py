@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
+from uvicorn.server import Server, ServerState
 
 from codecascade.server.settings import Limits
+
+_UNASKED_SECONDS = 0.5
+"""How long a connection without a request holds up the end: it is on its way, or never comes."""
+_TICK = 0.02
 
 
 class BoundedProtocol(H11Protocol):
@@ -70,3 +75,20 @@ class BoundedProtocol(H11Protocol):
 def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
     """The protocol with these limits; uvicorn makes one for each connection."""
     return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})
+
+
+async def accept_no_more(server: Server) -> None:
+    """Stop listening, and give the connections that were accepted the time to ask.
+
+    uvicorn ends connections whose request was not read yet without an answer, as if the server had crashed.
+    """
+    for listening in server.servers:
+        listening.close()
+    end = time.monotonic() + _UNASKED_SECONDS
+    # A connection that was just accepted is known one turn of the loop later.
+    await asyncio.sleep(_TICK)
+    while time.monotonic() < end and any(
+        isinstance(connection, BoundedProtocol) and connection.cycle is None
+        for connection in server.server_state.connections
+    ):
+        await asyncio.sleep(_TICK)
