@@ -14,7 +14,7 @@ from codecascade.plan.plan import make_plan
 from codecascade.recipe import make_recipe, read_recipe, recipe_names
 from codecascade.recipe.named import recipe_file
 from codecascade.recipe.reading import difference
-from codecascade.recipe.settings import BASE, to_data
+from codecascade.recipe.settings import BASE, Stage, to_data
 from codecascade.recipe.shapes import look_at_bases, model_shapes
 
 STUDIES = [name for name in recipe_names() if name.startswith("studies/")]
@@ -239,7 +239,7 @@ def test_a_study_asks_its_question_and_names_the_papers_answer(name: str) -> Non
         assert len({stage.total_steps for stage in trained if stage.total_steps}) <= 2
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, "your-code-study"])
 def test_the_short_form_of_a_study_can_be_planned(name: str) -> None:
     """The command in the recipe's head runs it with tiny models."""
     lines = recipe_file(name).read_text(encoding="utf-8").splitlines()
@@ -252,6 +252,27 @@ def test_the_short_form_of_a_study_can_be_planned(name: str) -> None:
     if "base=tiny" in changes:
         assert all(stage.parameters is not None and stage.parameters < 10**6 for stage in plan.stages)
     assert sum(stage.tokens or 0 for stage in plan.stages) < 10**6
+
+
+def test_the_arms_of_your_code_differ_in_one_setting() -> None:
+    recipe = read_recipe("your-code-study")
+    first, like_the_recipe = recipe["small-batches"], recipe["recipe"]
+    [own] = read_recipe("your-code").stage
+    free = {"name", "same_data_as", "evaluate", "warmup_steps"}
+
+    def changed(one: Stage, other: Stage) -> set[str]:
+        before, after = to_data(one), to_data(other)
+        return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} - free
+
+    assert changed(own, like_the_recipe) == {"tokens"} and changed(like_the_recipe, first) == {"batch_tokens"}
+    arms = [stage for stage in recipe.stage if stage not in (first, like_the_recipe)]
+    assert len(arms) == 8 and {arm.same_data_as for arm in arms} == {"recipe"}
+    for arm in arms:
+        assert changed(first, arm) in (
+            [{"lora_rank", "lora_alpha"}]
+            if arm.name == "small-rank"
+            else [{"learning_rate"}, {"infilling"}, {"tokens"}]
+        )
 
 
 def test_the_arms_of_infilling_differ_in_infilling_and_seeds_alone() -> None:
