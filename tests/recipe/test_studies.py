@@ -266,7 +266,7 @@ def test_the_arms_of_your_code_differ_in_one_setting() -> None:
 
     assert changed(own, like_the_recipe) == {"tokens"} and changed(like_the_recipe, first) == {"batch_tokens"}
     arms = [stage for stage in recipe.stage if stage not in (first, like_the_recipe)]
-    assert len(arms) == 8 and {arm.same_data_as for arm in arms} == {"recipe"}
+    assert len(arms) == 9 and {arm.same_data_as for arm in arms} == {"recipe"}
     for arm in arms:
         assert changed(first, arm) in (
             [{"lora_rank", "lora_alpha"}]

@@ -18,6 +18,9 @@ from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.settings import InfillingSettings
 
+_WINDOWS = 8
+"""How many windows of a document are tried."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingExample:
@@ -56,6 +59,8 @@ def training_example(
 ) -> TrainingExample:
     """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain.
 
+    With ``settings.too_long`` "window" some lines of a text that does not fit are infilled.
+
     Args:
         text: gives it; called only where it is needed.
         ids: of the whole text, where they are known.
@@ -64,7 +69,30 @@ def training_example(
         example = infilled_example(tokenizer, text(), rng, settings, document_id=document_id)
         if len(example) <= context:
             return example
+        if settings.too_long == "window":
+            share = context / len(example)
+            for _ in range(_WINDOWS):
+                part = window(text(), share, rng)
+                example = infilled_example(tokenizer, part, rng, settings, document_id=document_id)
+                if part and len(example) <= context:
+                    return example
+                # Lines differ in how many tokens they have for their characters.
+                share *= min(0.9, context / len(example))
     return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
+
+
+def window(text: str, share: float, rng: random.Random) -> str:
+    """The whole lines in a part of a text that has this share of its characters, around any of them; "" if none is.
+
+    So long lines are as likely as short ones, and a text's first and last lines come as often as an editor's cursor
+    is near them.
+    """
+    size = int(len(text) * share)
+    start = min(max(0, rng.randrange(len(text) or 1) - size // 2), len(text) - size)
+    stop = start + size
+    begin = text.find("\n", start - 1, stop) + 1 if start else 0
+    end = len(text) if stop == len(text) else text.rfind("\n", begin, stop) + 1
+    return text[begin:end] if begin or not start else ""
 
 
 def plain_example(tokenizer: Tokenizer, ids: ArrayLike, *, document_id: str = "") -> TrainingExample:

@@ -33,6 +33,11 @@ class InfillingSettings(Settings):
     rest_weight: float = Field(
         default=1.0, ge=0, description="loss weight of a split document's other tokens"
     )
+    too_long: Literal["window"] | None = Field(
+        default=None,
+        description="a document that does not fit into a row once it is split: none, it is not split (the paper); "
+        "window, as many of its lines as fit are, as an editor sends the lines around the cursor",
+    )
 
 
 class ChatSettings(Settings):

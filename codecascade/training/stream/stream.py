@@ -128,7 +128,7 @@ class TokenStream:
             "rows": rows,
             "seed": seed,
             "document_masks": document_masks,
-            "infilling": None if infilling is None else infilling.model_dump(),
+            "infilling": None if infilling is None else infilling.model_dump(exclude_none=True),
         }
         if any(source.kind == "dialogues" for source in sources):
             self.identity["chat"] = chat.model_dump()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,7 @@ from codecascade.training.stream.examples import (
     plain_example,
     split,
     training_example,
+    window,
 )
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource, permuted
@@ -183,6 +185,53 @@ def test_rate_and_fit() -> None:
 
 
 # ---------------------------------------------------------------- sequences
+
+
+@given(st.lists(st.text("ab \n", max_size=12), max_size=12), st.floats(0, 0.99), st.integers(), st.booleans())
+def test_a_window_is_whole_lines(lines: list[str], share: float, seed: int, ends: bool) -> None:
+    text = "\n".join(lines) + "\n" * ends
+    part = window(text, share, random.Random(seed))
+    assert len(part) <= share * len(text)
+    at = [place for place in range(len(text)) if text.startswith(part, place)]
+    assert not part or any(
+        (place == 0 or text[place - 1] == "\n")
+        and (place + len(part) == len(text) or text[place + len(part) - 1] == "\n")
+        for place in at
+    )
+
+
+def test_windows_come_from_everywhere() -> None:
+    lines = [f"line {number:02}\n" for number in range(40)]
+    rng = random.Random(0)
+    seen = Counter(line for _ in range(2000) for line in window("".join(lines), 0.25, rng).splitlines(True))
+    # About 9 lines fit. The first and last ones are in fewer windows, but in enough.
+    assert set(seen) == set(lines) and min(seen.values()) > 200 and max(seen.values()) < 800
+
+
+@pytest.mark.parametrize("layout", ["psm", "spm"])
+def test_of_a_document_that_is_too_long_a_window_is_filled(layout: str) -> None:
+    tokenizer = tiny_tokenizer("bytes")
+    text = "".join(f"value_{number} = {number * number}\n" for number in range(200))
+    wanted = InfillingSettings(rate=1, spm_share=float(layout == "spm"), too_long="window")
+    rooms = []
+    for seed in range(50):
+        example = training_example(
+            tokenizer, lambda: text, random.Random(seed), wanted, context=128, document_id="a"
+        )
+        assert example.infilled and example.indivisible and len(example) <= 128
+        rooms.append(len(example))
+        prefix, middle, suffix = taken_apart(tokenizer, example, layout)
+        assert prefix + middle + suffix in text and (prefix + middle + suffix).endswith("\n")
+    assert np.mean(rooms) > 90, "most of a row is used"
+    # What fits is whole, and a document of a single line that is too long stays as it is.
+    short, line = "a = 1\n", "x" * 4000
+    whole = training_example(tokenizer, lambda: short, random.Random(0), wanted, context=128, document_id="a")
+    assert whole.infilled and "".join(taken_apart(tokenizer, whole, layout)) == short
+    for text_of_it in (line, ""):
+        plain = training_example(
+            tokenizer, lambda text=text_of_it: text, random.Random(0), wanted, context=3, document_id="a"
+        )
+        assert not plain.infilled
 
 
 @given(st.integers(1, 300), st.text(max_size=5))
