@@ -197,10 +197,11 @@ def infill(
 
     With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
     """
-    from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
+    from codecascade.generation.editing.prompt import EditorPrompt
     from codecascade.generation.editing.request import editor_request
     from codecascade.generation.editing.stops import EditorStops
     from codecascade.generation.requests import SamplingParams
+    from codecascade.tokens.repository import RepositoryChunk
 
     lines = editor_lines(single_line=single_line, block=block, no_editor_stops=no_editor_stops)
     language = language_of(file)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
+from codecascade.generation.editing.prompt import EditorPrompt
 from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
 from codecascade.tokens.reference import ReferenceTokens
+from codecascade.tokens.repository import RepositoryChunk
 from codecascade.tokens.tokenizer import Tokenizer
 
 

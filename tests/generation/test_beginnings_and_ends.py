@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codecascade.generation.backend import InfillingPrompt, RepositoryContext, TextPrompt, TextRequest
-from codecascade.generation.editing.prompt import RepositoryChunk, continued_prompt, editor_prompt
+from codecascade.generation.editing.prompt import continued_prompt, editor_prompt
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.local_backend import encode_request
 from codecascade.generation.requests import (
@@ -25,6 +25,7 @@ from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
 from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.infilling import drop_infilling_tokens
+from codecascade.tokens.repository import RepositoryChunk
 from codecascade.tokens.tokenizer import Tokenizer
 
 

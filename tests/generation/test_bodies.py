@@ -6,8 +6,8 @@ from typing import Any
 
 from codecascade.generation.backend import InfillingPrompt, Prompt, RepositoryContext, TextPrompt, TextRequest
 from codecascade.generation.bodies import CHARACTERS_PER_TOKEN, http_request, trailing_space
-from codecascade.generation.editing.prompt import RepositoryChunk
 from codecascade.generation.requests import SamplingParams
+from codecascade.tokens.repository import RepositoryChunk
 
 CHUNKS = (RepositoryChunk("a.py", "y = 2\n"),)
 SHOWN = "\n\n--- snippet ---\n\ny = 2\n"

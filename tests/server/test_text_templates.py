@@ -8,12 +8,12 @@ from scripted_generator import ScriptedGenerator
 
 from codecascade.generation.editing.prompt import (
     EditorPrompt,
-    RepositoryChunk,
     editor_format,
     editor_prompt,
 )
 from codecascade.tokens.healing import heal
 from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.repository import RepositoryChunk
 from codecascade.tokens.tokenizer import Tokenizer
 
 PREFIX, SUFFIX = "def f(a):\n    return ", "\n\nprint(f(1))\n"

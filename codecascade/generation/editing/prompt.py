@@ -1,12 +1,7 @@
 """The prompt of an editor's completion: as much of the file as fits around the cursor, and parts of other files.
 
-Chunks of other files come first, where a prefix cache finds them again at the next keystroke. Families that were
-trained on repositories have tokens for that (Qwen2.5-Coder, StarCoder 2, Granite)::
-
-    REPOSITORY name LF  SEP path LF text  SEP path LF text  ...  SEP path LF  then the infilling prompt
-
-Others get the text that llama.cpp's server writes: each chunk behind ``--- snippet ---``. All of it is encoded as
-text, so that nothing in a file can be a control token.
+Chunks of other files come first (:mod:`codecascade.tokens.repository`), where a prefix cache finds them again at the
+next keystroke.
 """
 
 from __future__ import annotations
@@ -16,21 +11,8 @@ from dataclasses import dataclass, replace
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.repository import LETTERS, SNIPPET, RepositoryChunk, repository_context
 from codecascade.tokens.tokenizer import Tokenizer
-
-_MARKS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
-"""What begins a repository and what a file, by family."""
-_SNIPPET = "\n\n--- snippet ---\n\n"
-_LETTERS = 32
-"""Letters of a token at most, about: so much of a text is looked at."""
-
-
-@dataclass(frozen=True)
-class RepositoryChunk:
-    """A part of another file of the repository."""
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +107,7 @@ def prompt_texts(prompt: EditorPrompt, most_characters: int) -> tuple[str, str]:
     left = min(most_characters - len(prefix) - len(suffix), int(most_characters * prompt.context_share))
     taken: list[str] = []
     for chunk in reversed(prompt.chunks):
-        text = _SNIPPET + chunk.text
+        text = SNIPPET + chunk.text
         if len(text) > left:
             break
         left -= len(text)
@@ -150,7 +132,8 @@ def _with_context(tokenizer: Tokenizer, prompt: EditorPrompt, own: list[int], mo
 
 def repository_ids(tokenizer: Tokenizer, prompt: EditorPrompt, own: int, most_tokens: int) -> list[int]:
     """What :func:`editor_prompt` puts before a prompt of ``own`` tokens: the chunks that fit into ``most_tokens``."""
-    return _context(tokenizer, prompt, min(most_tokens - own, int(most_tokens * prompt.context_share)))
+    room = min(most_tokens - own, int(most_tokens * prompt.context_share))
+    return repository_context(tokenizer, prompt.chunks, room, repository=prompt.repository, path=prompt.path)
 
 
 def fit_around_cursor(prompt: EditorPrompt, room: int, size: Callable[[str], int]) -> tuple[str, str]:
@@ -162,7 +145,7 @@ def fit_around_cursor(prompt: EditorPrompt, room: int, size: Callable[[str], int
     Args:
         size: the tokens of a text, or what else ``room`` is counted in.
     """
-    prefix, suffix = prompt.prefix[-room * _LETTERS :], prompt.suffix[: room * _LETTERS]
+    prefix, suffix = prompt.prefix[-room * LETTERS :], prompt.suffix[: room * LETTERS]
     if size(prefix) + size(suffix) <= room:
         return prefix, suffix
     for_suffix = max(int(room * (1 - prompt.prefix_share)), room - size(prefix))
@@ -188,38 +171,3 @@ def _most_that_fits(lines: list[str], room: int, size: Callable[[str], int], *, 
     if not lines:
         return ""
     return longest(lines) or longest(lines[-1] if from_end else lines[0])
-
-
-def _context(tokenizer: Tokenizer, prompt: EditorPrompt, room: int) -> list[int]:
-    """The chunks that fit, the last ones first."""
-    marks = next((pair for pair in _MARKS if all(_is_special(tokenizer, name) for name in pair)), None)
-    begins: list[int] = []
-    ends: list[int] = []
-    if marks is not None:
-        repository, separator = (tokenizer.vocabulary[name] for name in marks)
-        begins = [repository, *tokenizer.encode_continuation(_line(prompt.repository or "repository"))]
-        ends = [separator, *tokenizer.encode_continuation(_line(prompt.path or "file"))]
-    left = room - len(begins) - len(ends)
-    taken: list[list[int]] = []
-    for chunk in reversed(prompt.chunks):
-        text = chunk.text[: max(0, left) * _LETTERS]
-        if marks is not None:
-            ids = [separator, *tokenizer.encode_continuation(_line(chunk.path or "file") + text)]
-        else:
-            ids = tokenizer.encode_continuation(_SNIPPET + text)
-        if len(ids) > left:
-            break
-        left -= len(ids)
-        taken.append(ids)
-    if not taken:
-        return []
-    return [*begins, *(token for ids in reversed(taken) for token in ids), *ends]
-
-
-def _is_special(tokenizer: Tokenizer, name: str) -> bool:
-    return tokenizer.vocabulary.get(name, -1) in tokenizer.special_ids
-
-
-def _line(name: str) -> str:
-    """A name on a line of its own, whatever is in it."""
-    return " ".join(name.split()) + "\n"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from codecascade.generation.editing.prompt import (
     EditorPrompt,
-    RepositoryChunk,
     editor_format,
     editor_prompt,
 )
@@ -21,6 +20,7 @@ from codecascade.server.requests.prompts import Prompt, checked, prompt_limit, t
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
+from codecascade.tokens.repository import RepositoryChunk
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
 """Training examples: a document or a function as token ids, to be packed into rows.
 
 A plain document is [BOS] text, end of document. An infilled one is prefix, suffix and middle in the family's layout
-(:mod:`codecascade.tokens.infilling`), and the end-of-infilling token is its last. Dialogues are in
-:mod:`codecascade.training.stream.dialogue_examples`.
+(:mod:`codecascade.tokens.infilling`), which parts of other files may precede. The end-of-infilling token is its last.
+Dialogues are in :mod:`codecascade.training.stream.dialogue_examples`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from codecascade.training.stream.settings import InfillingSettings
 
 _WINDOWS = 8
 """How many windows of a document are tried."""
+_Infilled = tuple[NDArray[np.int32], NDArray[np.float32], str]
+"""Ids, weights, and the text before the gap."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +58,7 @@ def training_example(
     context: int,
     document_id: str,
     ids: ArrayLike | None = None,
+    others: Callable[[str, int], Sequence[int]] | None = None,
 ) -> TrainingExample:
     """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain.
 
@@ -64,21 +67,40 @@ def training_example(
     Args:
         text: gives it; called only where it is needed.
         ids: of the whole text, where they are known.
+        others: gives the ids of at most so many tokens of other files, for the text before the gap.
     """
     if settings is not None and rng.random() < settings.rate:
-        example = infilled_example(tokenizer, text(), rng, settings, document_id=document_id)
-        if len(example) <= context:
-            return example
-        if settings.too_long == "window":
-            share = context / len(example)
-            for _ in range(_WINDOWS):
-                part = window(text(), share, rng)
-                example = infilled_example(tokenizer, part, rng, settings, document_id=document_id)
-                if part and len(example) <= context:
-                    return example
-                # Lines differ in how many tokens they have for their characters.
-                share *= min(0.9, context / len(example))
+        of_others = int(context * (settings.neighbour_share or 0)) if others is not None else 0
+        infilled = _fitting(tokenizer, text(), rng, settings, context, context - of_others)
+        if infilled is not None:
+            ids, weights, before = infilled
+            if others is not None:
+                more = others(before, min(of_others, context - len(ids)))
+                begin = len(tokenizer.bos())
+                ids = np.insert(ids, begin, np.asarray(more, np.int32))
+                weights = np.insert(weights, begin, np.full(len(more), settings.rest_weight, np.float32))
+            return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True)
     return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
+
+
+def _fitting(
+    tokenizer: Tokenizer, text: str, rng: random.Random, settings: InfillingSettings, context: int, room: int
+) -> _Infilled | None:
+    """The text infilled if it fits into ``context`` tokens; else a window of it that fits into ``room``, or None."""
+    whole = _infilled(tokenizer, text, rng, settings)
+    if len(whole[0]) <= context:
+        return whole
+    if settings.too_long != "window":
+        return None
+    share = room / len(whole[0])
+    for _ in range(_WINDOWS):
+        part = window(text, share, rng)
+        infilled = _infilled(tokenizer, part, rng, settings)
+        if part and len(infilled[0]) <= room:
+            return infilled
+        # Lines differ in how many tokens they have for their characters.
+        share *= min(0.9, room / len(infilled[0]))
+    return None
 
 
 def window(text: str, share: float, rng: random.Random) -> str:
@@ -115,6 +137,11 @@ def infilled_example(
     Raises:
         UserError: the tokenizer has no infilling tokens.
     """
+    ids, weights, _ = _infilled(tokenizer, text, rng, settings)
+    return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True)
+
+
+def _infilled(tokenizer: Tokenizer, text: str, rng: random.Random, settings: InfillingSettings) -> _Infilled:
     layout = "spm" if rng.random() < settings.spm_share else "psm"
     if tokenizer.infilling is not None and layout not in tokenizer.infilling.formats:
         layout = tokenizer.infilling.formats[0]
@@ -122,9 +149,7 @@ def infilled_example(
     example = infilling_example(tokenizer, prefix, middle, suffix, format=layout)
     weights = np.full(len(example.ids), settings.rest_weight, np.float32)
     weights[example.middle_start :] = settings.middle_weight
-    return TrainingExample(
-        np.array(example.ids, np.int32), weights, document_id, indivisible=True, infilled=True
-    )
+    return np.array(example.ids, np.int32), weights, prefix
 
 
 def split(text: str, rng: random.Random, settings: InfillingSettings) -> tuple[str, str, str]:

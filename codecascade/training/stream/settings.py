@@ -38,6 +38,13 @@ class InfillingSettings(Settings):
         description="a document that does not fit into a row once it is split: none, it is not split (the paper); "
         "window, as many of its lines as fit are, as an editor sends the lines around the cursor",
     )
+    neighbour_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="of a row's tokens, what parts of other files of the repository get before a split document, at "
+        "most; none: there are no parts",
+    )
 
 
 class ChatSettings(Settings):

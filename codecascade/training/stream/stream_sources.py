@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
 
@@ -17,9 +17,11 @@ from codecascade.corpus.reading.functions import PythonFunction, python_function
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message
+from codecascade.tokens.repository import repository_context
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.dialogue_examples import dialogue_example
 from codecascade.training.stream.examples import TrainingExample, training_example
+from codecascade.training.stream.neighbours import Neighbours, RepositoryTable
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 
@@ -133,6 +135,8 @@ class ExampleSequence:
     ) -> None:
         self.source, self._tokenizer = source, tokenizer
         self._context, self._seed, self._infilling, self._chat = context, seed, infilling, chat
+        shows_others = infilling is not None and infilling.neighbour_share and source.kind == "documents"
+        self._neighbours = Neighbours(cast(RepositoryTable, source.table)) if shows_others else None
 
     def example(self, number: int) -> TrainingExample | None:
         """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""
@@ -161,11 +165,11 @@ class ExampleSequence:
             known = self.source.tokenized[row]
             if not self._accepts(known.characters):
                 return None
-            return self._example(known.id, lambda: str(self.source.table[row].text), epoch, known.ids)
-        document: Document = self.source.table[row]
+            return self._example(known.id, lambda: self.source.table[row], epoch, ids=known.ids)
+        document = self.source.table[row]
         if not self._accepts(len(document.text)):
             return None
-        return self._example(document.id, lambda: document.text, epoch)
+        return self._example(document.id, lambda: document, epoch)
 
     def _function(self, document: Document, epoch: int) -> TrainingExample | None:
         """One of the document's functions."""
@@ -175,15 +179,36 @@ class ExampleSequence:
         # each epoch takes the next one of a shuffled order, so that all come before one comes again
         generator(self._seed, document.id).shuffle(functions)
         chosen = functions[epoch % len(functions)]
-        text = chosen.standalone.rstrip() + "\n"
-        return self._example(f"{document.id}/{chosen.qualified_name}", lambda: text, epoch)
+        alone = document._replace(text=chosen.standalone.rstrip() + "\n")
+        return self._example(f"{document.id}/{chosen.qualified_name}", lambda: alone, epoch)
 
     def _example(
-        self, id_: str, text: Callable[[], str], epoch: int, ids: NDArray[Any] | None = None
+        self,
+        id_: str,
+        document: Callable[[], Document],
+        epoch: int,
+        *,
+        ids: NDArray[Any] | None = None,
     ) -> TrainingExample:
-        rng = generator(self._seed, epoch, id_)
+        """The example of a document, which is read where its text is needed."""
         return training_example(
-            self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_, ids=ids
+            self._tokenizer,
+            lambda: document().text,
+            generator(self._seed, epoch, id_),
+            self._infilling,
+            context=self._context,
+            document_id=id_,
+            ids=ids,
+            others=None
+            if self._neighbours is None
+            else lambda before, room: self._others(document(), before, room),
+        )
+
+    def _others(self, document: Document, before: str, room: int) -> list[int]:
+        assert self._neighbours is not None
+        chunks = self._neighbours.of(document, before)
+        return repository_context(
+            self._tokenizer, chunks, room, repository=document.repository, path=document.path
         )
 
     def _accepts(self, characters: int) -> bool:

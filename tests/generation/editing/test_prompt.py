@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from codecascade.generation.editing.prompt import (
     EditorPrompt,
-    RepositoryChunk,
     continued_prompt,
     editor_format,
     editor_prompt,
@@ -17,6 +16,7 @@ from codecascade.generation.editing.prompt import (
 from codecascade.ground.errors import UserError
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.infilling import add_infilling_tokens, infilling_prompt
+from codecascade.tokens.repository import RepositoryChunk
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
 

@@ -100,6 +100,7 @@ def shards(tmp_path: Path) -> list[Path]:
     ).filter(lambda shards: sum(len(group) for shard in shards for group in shard) > 1),
     kind=st.sampled_from(["llama", "bytes"]),
     rate=st.sampled_from([None, 0.0, 0.5, 0.9, 1.0]),
+    more=st.sampled_from([{}, {"too_long": "window"}, {"neighbour_share": 0.4, "too_long": "window"}]),
     bounds=st.sampled_from([{}, {"min_characters": 5}, {"max_characters": 60}]),
     rows=st.integers(1, 3),
     masks=st.booleans(),
@@ -109,6 +110,7 @@ def test_batches_are_the_same_with_tokenised_shards(
     lengths: list[list[list[int]]],
     kind: str,
     rate: float | None,
+    more: dict[str, Any],
     bounds: dict[str, int],
     rows: int,
     masks: bool,
@@ -126,7 +128,7 @@ def test_batches_are_the_same_with_tokenised_shards(
             tokenizer=tiny_tokenizer(kind),
             rows=rows,
             document_masks=masks,
-            infilling=None if rate is None else InfillingSettings(rate=rate),
+            infilling=None if rate is None else InfillingSettings(rate=rate, **more),
         )
         for chosen in ([None] * len(tables), known)
     ]

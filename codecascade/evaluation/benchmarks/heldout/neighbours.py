@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
+from codecascade.corpus.similar_parts import PartIndex, query_words
 from codecascade.evaluation.benchmarks.repository.files import LARGEST
-from codecascade.evaluation.benchmarks.repository.retrieval import PartIndex, query_words
-from codecascade.generation.editing.prompt import RepositoryChunk
+from codecascade.tokens.repository import RepositoryChunk
 
 _MOST = 32
 """Parts of one prompt. They have ten lines each, so that more would hardly fit."""

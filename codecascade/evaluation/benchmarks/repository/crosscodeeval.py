@@ -31,9 +31,9 @@ from codecascade.evaluation.benchmarks.repository.published import (
 from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task
-from codecascade.generation.editing.prompt import RepositoryChunk
 from codecascade.generation.editing.syntax import OPENING, Scanner, syntax_of
 from codecascade.ground.errors import UserError
+from codecascade.tokens.repository import RepositoryChunk
 
 NAME = "crosscodeeval"
 DATA = BenchmarkData(

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from codecascade.corpus.similar_parts import PartIndex, by_similarity, query_words
 from codecascade.evaluation.benchmarks.repository.files import READ_WITH, Repository
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
-from codecascade.evaluation.benchmarks.repository.retrieval import PartIndex, by_similarity, query_words
 from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 from codecascade.evaluation.benchmarks.repository.settings import FileContext, RepositorySettings
 from codecascade.evaluation.benchmarks.repository.uses import FileUses, RepositoryReader
-from codecascade.generation.editing.prompt import RepositoryChunk
 from codecascade.ground.seeds import generator
+from codecascade.tokens.repository import RepositoryChunk
 
 READERS: dict[str, Callable[[Mapping[str, str]], RepositoryReader]] = {
     "python": PythonRepository,

@@ -34,9 +34,10 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.generation.backend import RepositoryContext
-from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk, fit_around_cursor
+from codecascade.generation.editing.prompt import EditorPrompt, fit_around_cursor
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
+from codecascade.tokens.repository import RepositoryChunk
 
 Shown = Literal["published", "files", "gold", "none"]
 _MARGIN = 16

@@ -41,10 +41,10 @@ from codecascade.evaluation.data import (
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task
-from codecascade.generation.editing.prompt import RepositoryChunk
 from codecascade.generation.editing.syntax import Scanner, syntax_of
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
+from codecascade.tokens.repository import RepositoryChunk
 
 _SUFFIXES = {"python": ".py", "java": ".java"}
 _COMMENTS = {"python": "#", "java": "//"}

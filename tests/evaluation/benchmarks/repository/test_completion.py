@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from codecascade.corpus.documents import Document, document
+from codecascade.corpus.similar_parts import PartIndex, query_words
 from codecascade.evaluation.benchmarks.repository.completion import first_line, judge, notes, scores, tasks
-from codecascade.evaluation.benchmarks.repository.retrieval import PartIndex, query_words
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import StoredRows, tasks_file

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from codecascade.generation.editing.prompt import RepositoryChunk
+from codecascade.tokens.repository import RepositoryChunk
 
 _WORD = re.compile(r"[^\W\d]\w*")
 _PART_LINES = 10
@@ -52,6 +52,9 @@ class PartIndex:
                 part = "\n".join(lines[start : start + _PART_LINES]) + "\n"
                 if found := words(part):
                     self._parts.append((RepositoryChunk(path, part), found))
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
     def similar(self, query: frozenset[str], without: str, most: int) -> Sequence[RepositoryChunk]:
         """The ``most`` most similar parts of files other than ``without``, the most similar one last."""
