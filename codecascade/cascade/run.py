@@ -331,11 +331,11 @@ class _Cascade:
                 after_each=keep,
             )
         keep(self.results[name])
-        measured_by, last = settings.model_dump(mode="json"), [*self.bases, *self.ahead.stages][-1]
+        last = [*self.bases, *self.ahead.stages][-1]
         # Of a model that was measured before nothing is new, and the last one's report has all.
-        if name == last or not self.folder.is_measured(name, measured_by):
+        if name == last or not self.folder.is_measured(name, settings):
             self._report()
-        self.folder.note_measured(name, measured_by)
+        self.folder.note_measured(name, settings)
 
     def _report(self) -> None:
         self.report = make_run_report(

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import has_result
-from codecascade.evaluation.running.settings_used import used_settings
+from codecascade.evaluation.running.settings_used import used_settings, version_of
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
@@ -187,14 +187,14 @@ class RunFolder:
         steps = {stage.name: last_step(self.checkpoints(stage.name)) for stage in stages}
         return steps, self.unmeasured(recipe, stages)
 
-    def note_measured(self, name: str, settings: dict[str, Any]) -> None:
+    def note_measured(self, name: str, settings: EvaluateSettings) -> None:
         """Note that a model has been measured by all benchmarks of these settings."""
-        write_json(self.evaluation(name) / "measured.json", settings)
+        write_json(self.evaluation(name) / "measured.json", _measured_by(settings))
 
-    def is_measured(self, name: str, settings: dict[str, Any]) -> bool:
+    def is_measured(self, name: str, settings: EvaluateSettings) -> bool:
         path = self.evaluation(name) / "measured.json"
         try:
-            return path.exists() and bool(read_json(path) == settings)
+            return path.exists() and bool(read_json(path) == _measured_by(settings))
         except UserError:
             # It is damaged. The run then looks for each result, finds it, and writes this file again.
             return False
@@ -216,7 +216,7 @@ class RunFolder:
         return {
             name: of_model.model_copy(update={"benchmarks": self._without_result(name, of_model)})
             for name, of_model in settings.items()
-            if not self.is_measured(name, of_model.model_dump(mode="json"))
+            if not self.is_measured(name, of_model)
         }
 
     def _without_result(self, name: str, settings: EvaluateSettings) -> tuple[str, ...]:
@@ -224,8 +224,16 @@ class RunFolder:
         return tuple(
             each
             for each in settings.benchmarks
-            if not has_result(folder, each, used_settings(BENCHMARKS[each], settings))
+            if not has_result(
+                folder, each, {**used_settings(BENCHMARKS[each], settings), **version_of(BENCHMARKS[each])}
+            )
         )
+
+
+def _measured_by(settings: EvaluateSettings) -> dict[str, Any]:
+    versions = {name: BENCHMARKS[name].version for name in settings.benchmarks}
+    changed = {name: version for name, version in versions.items() if version > 1}
+    return settings.model_dump(mode="json") | ({"versions": changed} if changed else {})
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:

@@ -273,6 +273,7 @@ class Benchmark:
         unasked_fail: a prompt that does not fit the model's context counts as failed. If False, it is in no figure.
         greedy: there is one greedy sample a problem, whatever the settings say.
         chats: it has a prompt for the chat format.
+        version: counted up when it asks or judges in another way than before, so that results of both are not mixed.
     """
 
     name: str
@@ -309,6 +310,7 @@ class Benchmark:
     paper_protocol: BenchmarkProtocol | None = None
     shows_trained: Callable[[Mapping[str, Any]], bool] = lambda used: False
     task_ids: str = ""
+    version: int = 1
 
     def sampled(self, samples: int = 200) -> Benchmark:
         """The same benchmark with many samples a problem, for pass@10 and pass@100 (pass@1 is of a greedy sample).

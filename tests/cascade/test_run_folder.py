@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_a_run_that_compares_ends_with_its_comparisons(data: dict[str, Any], tmp
     run = RunFolder(tmp_path / "run")
     run.write(asking)
     for name, settings in asking.measured.items():
-        run.note_measured(name, settings.model_dump(mode="json"))
+        run.note_measured(name, settings)
     for path in run.reports:
         path.write_text("")
     assert not run.is_reported(asking, asking.stage)
@@ -159,3 +160,23 @@ def test_what_was_measured_by_other_settings_is_still_to_be_measured(
     assert run.unmeasured(make_recipe(data), ())[BASE].benchmarks == ("infilling_single_line",)
     data |= {"evaluate": {**asked, "seed": 1}}
     assert run.unmeasured(make_recipe(data), ())[BASE].benchmarks == ("validation", "infilling_single_line")
+
+
+def test_what_was_measured_by_an_earlier_version_is_measured_again(
+    run: RunFolder, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe({**data, "evaluate": {"benchmarks": ["validation", "infilling_single_line"]}})
+    settings = recipe.measured[BASE]
+    for name in settings.benchmarks:
+        made_with = {"model": "tiny", **used_settings(BENCHMARKS[name], settings)}
+        BenchmarkResult(name, {}).save(run.evaluation(BASE), made_with=made_with)
+    run.note_measured(BASE, settings)
+    assert BASE not in run.unmeasured(recipe, ())
+    changed = replace(BENCHMARKS["validation"], version=2)
+    monkeypatch.setitem(BENCHMARKS, "validation", changed)
+    assert run.unmeasured(recipe, ())[BASE].benchmarks == ("validation",)
+    made_with = {**used_settings(changed, settings), "version": 2}
+    BenchmarkResult("validation", {}).save(run.evaluation(BASE), made_with=made_with)
+    assert run.unmeasured(recipe, ())[BASE].benchmarks == ()
+    run.note_measured(BASE, settings)
+    assert BASE not in run.unmeasured(recipe, ())

@@ -13,6 +13,7 @@ from codecascade.evaluation.data import data_origin
 from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.driver import EvaluationProgress
+from codecascade.evaluation.running.settings_used import version_of
 from codecascade.evaluation.running.work import layouts_in
 from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationContext
 from codecascade.generation.backend import Backend
@@ -64,7 +65,7 @@ def made_with(
         found |= {k: value for k, value in inputs.backend.describe().items() if k not in _NOT_IDENTITY}
     elif (samples := inputs.samples.get(benchmark.name)) is not None:
         found["samples"] = content_digest(samples)
-    found |= used
+    found |= {**used, **version_of(benchmark)}
     kind = benchmark.settings
     for name in () if kind is None else sorted(kind.named_files):
         setting = name if kind is None else f"{kind.key}.{name}"

@@ -27,6 +27,11 @@ def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, A
     return values
 
 
+def version_of(benchmark: Benchmark) -> dict[str, int]:
+    """The version of a benchmark that has been changed, which a result depends on as well; else nothing."""
+    return {"version": benchmark.version} if benchmark.version > 1 else {}
+
+
 def shown_settings(benchmark: Benchmark, used: Mapping[str, Any], *, given: bool) -> dict[str, Any]:
     """Those of the ``used`` settings that a reader of the result is shown.
 

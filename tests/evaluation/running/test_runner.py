@@ -73,6 +73,19 @@ def test_only_what_a_change_concerns_is_measured_again(ran: list[str], corpus: A
         evaluate(Inputs(corpus=corpus), settings(validation={"documents": 7}), folder=tmp_path)
 
 
+def test_another_version_of_a_benchmark_is_another_result(
+    ran: list[str], corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran.append("key_retrieval")
+    evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path)
+    monkeypatch.setitem(BENCHMARKS, "validation", dataclasses.replace(BENCHMARKS["validation"], version=2))
+    with pytest.raises(UserError, match=r"validation\.json: was begun with other settings \(version"):
+        evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path)
+    ran.clear()
+    evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path, again=True)
+    assert ran == ["validation"]
+
+
 def test_progress_carries_the_name(ran: list[str], corpus: Any, tmp_path: Path) -> None:
     seen = []
     evaluate(

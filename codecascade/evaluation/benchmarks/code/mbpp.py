@@ -215,6 +215,7 @@ _MBPP = Benchmark(
     kept_out="fetched",
     in_words=True,
     task_ids=r"(MBPP|Mbpp)/\d+$",
+    version=2,
 )
 BENCHMARKS = (
     _MBPP,

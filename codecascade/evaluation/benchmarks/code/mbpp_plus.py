@@ -209,5 +209,6 @@ BENCHMARKS = (
         in_words=True,
         chats=True,
         task_ids=r"(MBPP|Mbpp)/\d+$",
+        version=2,
     ),
 )

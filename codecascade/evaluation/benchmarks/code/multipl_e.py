@@ -106,6 +106,7 @@ def _benchmark(language: str) -> Benchmark:
         translation=LANGUAGES[language],
         paper_protocol=_STATED if language in _PAPERS else None,
         task_ids=r"HumanEval_\d+_",
+        version=2,
     )
 
 
