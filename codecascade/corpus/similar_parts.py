@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from codecascade.tokens.repository import RepositoryChunk
@@ -17,6 +17,8 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _PART_LINES = 10
 _QUERY_LINES = 10
 _MOST_FILES = 2_000
+_LONGEST_PART = 2_000
+"""Characters; lines that are longer are data, for which a prompt has no room."""
 
 
 def words(text: str) -> frozenset[str]:
@@ -41,17 +43,19 @@ def by_similarity(query: frozenset[str], chunks: Iterable[RepositoryChunk]) -> l
 
 
 class PartIndex:
-    """The parts of the files of a repository; of a very large one, of 2,000 files that are evenly spaced."""
+    """The parts of the files of a repository; of a very large one, of 2,000 files that are evenly spaced.
 
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._parts: list[tuple[RepositoryChunk, frozenset[str]]] = []
+    Args:
+        most: so many parts are kept, evenly spaced; None for all.
+    """
+
+    def __init__(self, files: Mapping[str, str], most: int | None = None) -> None:
         step = -(-len(files) // _MOST_FILES)
-        for path, text in islice(files.items(), 0, None, max(1, step)):
-            lines = text.splitlines()
-            for start in range(0, len(lines), _PART_LINES):
-                part = "\n".join(lines[start : start + _PART_LINES]) + "\n"
-                if found := words(part):
-                    self._parts.append((RepositoryChunk(path, part), found))
+        chosen = dict(islice(files.items(), 0, None, max(1, step)))
+        total = sum(-(-(text.count("\n") + 1) // _PART_LINES) for text in chosen.values())
+        every = 1 if most is None else max(1, -(-total // most))
+        parts = islice(_parts(chosen), 0, None, every)
+        self._parts = [(chunk, found) for chunk in parts if (found := words(chunk.text))]
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -65,3 +69,12 @@ class PartIndex:
         )
         best = heapq.nlargest(most, (each for each in scored if each[0] > 0), key=lambda each: each[:2])
         return [chunk for _, _, chunk in reversed(best)]
+
+
+def _parts(files: Mapping[str, str]) -> Iterator[RepositoryChunk]:
+    for path, text in files.items():
+        lines = text.splitlines()
+        for start in range(0, len(lines), _PART_LINES):
+            part = "\n".join(lines[start : start + _PART_LINES]) + "\n"
+            if len(part) <= _LONGEST_PART:
+                yield RepositoryChunk(path, part)

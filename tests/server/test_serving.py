@@ -122,6 +122,31 @@ def test_who_is_connected_when_the_port_closes_is_answered(
         assert late.recv(100).startswith(b"HTTP/1.1 503")
 
 
+def test_a_next_request_that_has_begun_is_answered_and_a_second_ctrl_c_waits_for_none(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_protocol, "_UNASKED_SECONDS", 60.0)
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        live(lambda: ScriptedGenerator(tokenizer), ServerSettings(names=("tiny",))) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=120) as kept,
+        socket.create_connection(("127.0.0.1", server.port), timeout=120) as silent,
+    ):
+        kept.sendall(request + request[:20])
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += kept.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 200")
+        server.server.should_exit = True
+        time.sleep(0.2)
+        kept.sendall(request[20:])
+        assert kept.recv(100).startswith(b"HTTP/1.1 503")
+        assert server.thread.is_alive(), "somebody may still ask"
+        server.server.force_exit = True
+        server.thread.join(30)
+        assert not server.thread.is_alive() and not silent.recv(1)
+
+
 def test_draining_has_an_end() -> None:
     with process("0.3", "--log-prompts") as (child, url), httpx.Client(base_url=url, timeout=120) as client:
         found, asking = asked(url, client)

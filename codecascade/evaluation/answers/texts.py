@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 _TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
 FENCE = "\n```"
-"""A stop string for code that is continued. A model that was taught to chat closes its code as in a reply, with the
-fence of a Markdown block, which is no code in any language.
+"""A stop string for code that is continued: a model that was taught to chat closes it as in a reply, with the fence
+of a Markdown block. What follows is hardly ever code.
 """
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 

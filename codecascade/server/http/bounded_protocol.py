@@ -13,7 +13,7 @@ from uvicorn.server import Server, ServerState
 from codecascade.server.settings import Limits
 
 _UNASKED_SECONDS = 0.5
-"""How long a connection without a request holds up the end: it is on its way, or never comes."""
+"""How long a connection whose request has not come holds up the end: it may be on its way, or never come."""
 _TICK = 0.02
 
 
@@ -41,6 +41,11 @@ class BoundedProtocol(H11Protocol):
             self._abort()
         else:
             self._expect_head()
+
+    @property
+    def waits(self) -> bool:
+        """For the head of a request: of the first, or of one that has begun to come."""
+        return self._timer is not None
 
     def data_received(self, data: bytes) -> None:
         before = self.cycle
@@ -78,17 +83,22 @@ def bounded_protocol(limits: Limits) -> type[BoundedProtocol]:
 
 
 async def accept_no_more(server: Server) -> None:
-    """Stop listening, and give the connections that were accepted the time to ask.
+    """Stop listening, and give the connections that were accepted, and wait for a request, the time to send it.
 
     uvicorn ends connections whose request was not read yet without an answer, as if the server had crashed.
     """
+    # What waits in the queue of the socket is accepted.
+    await asyncio.sleep(_TICK)
     for listening in server.servers:
         listening.close()
     end = time.monotonic() + _UNASKED_SECONDS
     # A connection that was just accepted is known one turn of the loop later.
     await asyncio.sleep(_TICK)
-    while time.monotonic() < end and any(
-        isinstance(connection, BoundedProtocol) and connection.cycle is None
-        for connection in server.server_state.connections
+    while (
+        not server.force_exit and time.monotonic() < end and any(map(_waits, server.server_state.connections))
     ):
         await asyncio.sleep(_TICK)
+
+
+def _waits(connection: object) -> bool:
+    return isinstance(connection, BoundedProtocol) and connection.waits

@@ -70,12 +70,12 @@ def training_example(
         others: gives the ids of at most so many tokens of other files, for the text before the gap.
     """
     if settings is not None and rng.random() < settings.rate:
-        of_others = int(context * (settings.neighbour_share or 0)) if others is not None else 0
+        of_others = int(context * settings.neighbour_share) if others is not None else 0
         infilled = _fitting(tokenizer, text(), rng, settings, context, context - of_others)
         if infilled is not None:
             ids, weights, before = infilled
-            if others is not None:
-                more = others(before, min(of_others, context - len(ids)))
+            if others is not None and (left := min(of_others, context - len(ids))) > 0:
+                more = others(before, left)
                 begin = len(tokenizer.bos())
                 ids = np.insert(ids, begin, np.asarray(more, np.int32))
                 weights = np.insert(weights, begin, np.full(len(more), settings.rest_weight, np.float32))
@@ -90,13 +90,15 @@ def _fitting(
     whole = _infilled(tokenizer, text, rng, settings)
     if len(whole[0]) <= context:
         return whole
-    if settings.too_long != "window":
+    if settings.too_long == "plain":
         return None
     share = room / len(whole[0])
     for _ in range(_WINDOWS):
         part = window(text, share, rng)
+        if not part:
+            continue
         infilled = _infilled(tokenizer, part, rng, settings)
-        if part and len(infilled[0]) <= room:
+        if len(infilled[0]) <= room:
             return infilled
         # Lines differ in how many tokens they have for their characters.
         share *= min(0.9, room / len(infilled[0]))
@@ -104,10 +106,10 @@ def _fitting(
 
 
 def window(text: str, share: float, rng: random.Random) -> str:
-    """The whole lines in a part of a text that has this share of its characters, around any of them; "" if none is.
+    """The whole lines within a part of a text that has this share of its characters; "" if no line is.
 
-    So long lines are as likely as short ones, and a text's first and last lines come as often as an editor's cursor
-    is near them.
+    The part is around a character that is drawn, moved into the text where it would reach beyond, so that first and
+    last lines come, too.
     """
     size = int(len(text) * share)
     start = min(max(0, rng.randrange(len(text) or 1) - size // 2), len(text) - size)

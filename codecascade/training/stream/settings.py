@@ -13,7 +13,10 @@ class InfillingSettings(Settings):
     """Infilling. The defaults are the paper's (section 2.3); the other values are ours."""
 
     rate: float = Field(
-        default=0.9, ge=0, le=1, description="share of the documents that are split, if they fit whole"
+        default=0.9,
+        ge=0,
+        le=1,
+        description="share of the documents that are split, if they fit whole (or too_long is window)",
     )
     spm_share: float = Field(
         default=0.5, ge=0, le=1, description="share of the split ones in SPM; the others are PSM"
@@ -33,17 +36,17 @@ class InfillingSettings(Settings):
     rest_weight: float = Field(
         default=1.0, ge=0, description="loss weight of a split document's other tokens"
     )
-    too_long: Literal["window"] | None = Field(
-        default=None,
-        description="a document that does not fit into a row once it is split: none, it is not split (the paper); "
-        "window, as many of its lines as fit are, as an editor sends the lines around the cursor",
+    too_long: Literal["plain", "window"] = Field(
+        default="plain",
+        description="a document that does not fit into a row once it is split: plain, it is not split (the paper); "
+        "window, about as many of its lines are split as fit, as an editor sends the lines around the cursor",
     )
-    neighbour_share: float | None = Field(
-        default=None,
-        gt=0,
+    neighbour_share: float = Field(
+        default=0.0,
+        ge=0,
         lt=1,
-        description="of a row's tokens, what parts of other files of the repository get before a split document, at "
-        "most; none: there are no parts",
+        description="parts of other files of the same repository and language come before a split document, in at "
+        "most this share of a row",
     )
 
 

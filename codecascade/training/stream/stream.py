@@ -128,10 +128,18 @@ class TokenStream:
             "rows": rows,
             "seed": seed,
             "document_masks": document_masks,
-            "infilling": None if infilling is None else infilling.model_dump(exclude_none=True),
+            "infilling": None if infilling is None else infilling.model_dump(),
         }
         if any(source.kind == "dialogues" for source in sources):
             self.identity["chat"] = chat.model_dump()
+        if infilling is not None and infilling.neighbour_share:
+            # The texts say nothing of whose neighbours they are.
+            for source in sources:
+                if source.kind == "documents":
+                    places = [
+                        source.repositories.values(column) for column in ("path", "repository", "language")
+                    ]
+                    self.identity["sources"][source.name]["places"] = _hash(places)
 
     def batch(self, rows: range) -> Batch:
         """The next row of each of these logical streams."""

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, cast
 from numpy.typing import NDArray
 
 from codecascade.corpus.documents import Document
+from codecascade.corpus.neighbours import Neighbours, RepositoryTable
 from codecascade.corpus.reading.functions import PythonFunction, python_functions
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
@@ -21,7 +22,6 @@ from codecascade.tokens.repository import repository_context
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.dialogue_examples import dialogue_example
 from codecascade.training.stream.examples import TrainingExample, training_example
-from codecascade.training.stream.neighbours import Neighbours, RepositoryTable
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 
@@ -106,6 +106,11 @@ class StreamSource:
                 "are for documents"
             )
 
+    @property
+    def repositories(self) -> RepositoryTable:
+        """The table of documents, each of which knows its repository."""
+        return cast(RepositoryTable, self.table)
+
     @classmethod
     def of(cls, item: MixtureItem, table: ExampleTable) -> StreamSource:
         """A recipe's mixture item with its table."""
@@ -136,7 +141,7 @@ class ExampleSequence:
         self.source, self._tokenizer = source, tokenizer
         self._context, self._seed, self._infilling, self._chat = context, seed, infilling, chat
         shows_others = infilling is not None and infilling.neighbour_share and source.kind == "documents"
-        self._neighbours = Neighbours(cast(RepositoryTable, source.table)) if shows_others else None
+        self._neighbours = Neighbours([source.repositories]) if shows_others else None
 
     def example(self, number: int) -> TrainingExample | None:
         """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""

@@ -134,7 +134,9 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})
     assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
     assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
-    assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})
+    assert "the stop strings are those of evalplus, and a Markdown fence" in told(
+        "humaneval", **{"humaneval.stops": "evalplus"}
+    )
 
 
 def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_stated() -> None:

@@ -52,6 +52,34 @@ def make_document(text: str, name: str) -> Document:
     return Document(text, f"{name}.py", "fake", "python", "own", name, "code")
 
 
+class RepositoryFiles(list[Document]):
+    """Documents in memory that know their repositories; counts what is read."""
+
+    read = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return repr([document.id for document in self])
+
+    def __getitem__(self, index: int) -> Document:  # type: ignore[override]
+        self.read += 1
+        return super().__getitem__(index)
+
+    def values(self, column: str) -> list[str]:
+        return [getattr(document, column) for document in self]
+
+
+USES = "total = price(apples) + price(pears)\nprint(total)\n"
+SHOP = "def price(what):\n    return 2\n"
+OTHER = "colour = 'red'\nshape = 'round'\n"
+
+
+def shop_files(*more: Document) -> RepositoryFiles:
+    """A repository in which ``shop.py`` has what ``uses.py`` uses, and ``other.py`` has not."""
+    shop = [make_document(text, name) for name, text in (("uses", USES), ("shop", SHOP), ("other", OTHER))]
+    return RepositoryFiles([*shop, *more])
+
+
 def random_documents(lengths: Sequence[int], seed: int = 0, name: str = "d") -> ExampleTable:
     """Documents of so many characters."""
     rng = random.Random(seed)

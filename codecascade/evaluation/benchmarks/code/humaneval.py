@@ -56,10 +56,10 @@ DATA = BenchmarkData(
 )
 
 # Stop strings that end a function's body, each at the beginning of a line. Those of Chen et al. 2021 (and lm-eval)
-# are the default. Those of two other harnesses serve for comparison with figures made by them. A fence ends a body in
-# each of them: no body in Python goes on behind it.
+# are the default. Those of two other harnesses serve for comparison with figures made by them. In two of
+# the three the fence is ours.
 STOPS: dict[str, tuple[str, ...]] = {
-    "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
+    "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint", FENCE),
     "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", FENCE, "<file_sep>"),
     "evalplus": (
         "\nif __name__",
@@ -70,6 +70,7 @@ STOPS: dict[str, tuple[str, ...]] = {
         "\nimport ",
         "\nfrom ",
         "\nassert ",
+        FENCE,
     ),
     "none": (),
 }
@@ -91,7 +92,9 @@ class HumanEvalSettings(BenchmarkSettings):
 
     problems: PositiveInt | None = Field(None, description="a subset of the 164 problems; none: all")
     stops: Literal["codex", "bigcode", "evalplus", "none"] = Field(
-        "codex", description="the strings that end a completion: Codex paper's five, or another harness's"
+        "codex",
+        description="the strings that end a completion: the Codex paper's five, or another harness's; and a "
+        "Markdown fence",
     )
     strip: bool = Field(
         False, description="prompts without white space at their ends (bigcode), rather than as they are"
@@ -179,8 +182,7 @@ def completion_task(
 def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
         return script_prompt(prompt)
-    stops = STOPS[settings.stops]
-    return TextPrompt(prompt.strip() if settings.strip else prompt, (*stops, FENCE) if stops else ())
+    return TextPrompt(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
 
 
 def script_prompt(problem: str) -> ChatPrompt:
@@ -218,7 +220,9 @@ _STATED = benchmark_protocol(
     HumanEvalSettings,
     {
         "problems": compared_elsewhere("the number of problems is compared"),
-        "stops": our_choice_unless_chat(lambda value: f"the stop strings are those of {value}"),
+        "stops": our_choice_unless_chat(
+            lambda value: f"the stop strings are those of {value}, and a Markdown fence"
+        ),
         "strip": our_choice_unless_chat(
             lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
         ),

@@ -43,7 +43,7 @@ DATA = BenchmarkData(
     hub_files=("data/test-*.parquet",),
 )
 STOPS = ("\nif __name__", "\ndef main(", "\nprint(", '\n"""', "\nassert", FENCE)
-"""What ends a program that a model writes behind the problem; EvalPlus' strings for MBPP."""
+"""What ends a program that a model writes behind the problem; EvalPlus' strings for MBPP, and a fence."""
 _RULES = {
     164: "anything",
     295: "or zero",

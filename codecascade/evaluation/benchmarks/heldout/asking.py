@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
+from codecascade.corpus.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
 from codecascade.evaluation.benchmarks.heldout.settings import GapKind, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.windows import FileWindows

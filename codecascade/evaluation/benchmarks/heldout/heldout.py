@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.neighbours import Neighbours
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, heldout_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
-from codecascade.evaluation.benchmarks.heldout.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import WEIGHTS, heldout_problems
 from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
 from codecascade.evaluation.benchmarks.heldout.structure import parses
@@ -55,13 +56,16 @@ def tasks(context: EvaluationContext) -> list[Task]:
     # No more are drawn than are asked: each of them holds a part of its file.
     wanted = settings.model_copy(update={"problems": context.settings.most_problems(settings.problems)})
     problems = heldout_problems(corpus.documents("heldout", "code"), wanted, context.seed)
-    neighbours = (
-        Neighbours(corpus, [each.document for each in problems]) if settings.neighbour_share else None
-    )
+    neighbours = _neighbours(corpus) if settings.neighbour_share else None
     gaps = list(asked_gaps(problems, context.model, settings, neighbours))
     return [
         _task(gap, layout, settings) for layout in heldout_layouts(context.model, settings) for gap in gaps
     ]
+
+
+def _neighbours(corpus: Corpus) -> Neighbours:
+    """Of held-out files also those that models are trained on, as they are where somebody edits their own code."""
+    return Neighbours([corpus.documents(split, "code") for split in ("heldout", "train")])
 
 
 def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:
