@@ -134,6 +134,7 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})
     assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
     assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
+    assert "there are no stop strings" in told("humaneval", **{"humaneval.stops": "none"})
     assert "the stop strings are those of evalplus, and a Markdown fence" in told(
         "humaneval", **{"humaneval.stops": "evalplus"}
     )

@@ -56,8 +56,8 @@ DATA = BenchmarkData(
 )
 
 # Stop strings that end a function's body, each at the beginning of a line. Those of Chen et al. 2021 (and lm-eval)
-# are the default. Those of two other harnesses serve for comparison with figures made by them. In two of
-# the three the fence is ours.
+# are the default. Those of two other harnesses serve for comparison with figures made by them. In two of the three the
+# fence is ours.
 STOPS: dict[str, tuple[str, ...]] = {
     "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint", FENCE),
     "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", FENCE, "<file_sep>"),
@@ -221,7 +221,11 @@ _STATED = benchmark_protocol(
     {
         "problems": compared_elsewhere("the number of problems is compared"),
         "stops": our_choice_unless_chat(
-            lambda value: f"the stop strings are those of {value}, and a Markdown fence"
+            lambda value: (
+                "there are no stop strings"
+                if value == "none"
+                else f"the stop strings are those of {value}, and a Markdown fence"
+            )
         ),
         "strip": our_choice_unless_chat(
             lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
