@@ -60,7 +60,9 @@ class _UpdatedLinear(Function):
         with torch.autocast(x.device.type, enabled=False):
             down, up = a.to(dtype), b.to(dtype)
             inner = torch.mm(flat, down.T).mul_(scale)
-            out = F.linear(flat, weight, bias).addmm_(inner, up.T)
+            # Frozen vectors are in fp32, whatever the matrices are in.
+            added = None if bias is None else bias.to(dtype)
+            out = F.linear(flat, weight, added).addmm_(inner, up.T)
         ctx.save_for_backward(x, weight, a, b, inner)
         ctx.scale = scale
         return out.view(*x.shape[:-1], -1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_run import VOCABULARY, CountingStream, tiny_model, tiny_settings
 
+from codecascade.model.llama import Llama
 from codecascade.training.learner import Learner
 from codecascade.training.lora_weights import first_matrix as first_matrix_of
 from codecascade.training.parallel.ranks import World
@@ -84,3 +87,32 @@ def test_lora_is_drawn_by_its_seed() -> None:
 
     assert torch.equal(first_matrix(1), first_matrix(1))
     assert not torch.equal(first_matrix(1), first_matrix(2))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_families_with_biases_learn_by_lora_in_each_precision(precision: str) -> None:
+    """Qwen 2 has biases of queries, keys and values; they stay in fp32 beside matrices in bf16."""
+    losses = {}
+    for train in ("lora", "all"):
+        plain = tiny_model()
+        config = replace(plain.config, attention_bias=True, attention_output_bias=True, mlp_bias=True)
+        model = Llama(config)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            with torch.no_grad():
+                parameter.copy_(
+                    0.05 * torch.randn(parameter.shape, generator=generator) + (parameter.ndim < 2)
+                )
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        settings = tiny_settings(train=train, lora_rank=3, precision=precision)
+        learner, stream = (
+            Learner(model, settings, 20, ALONE, NEW if train == "lora" else ()),
+            CountingStream(),
+        )
+        losses[train] = [learner.step(stream.batch(range(4)), step).loss for step in (1, 2, 3)]
+        if train == "lora":
+            after = final_state_dict(model, settings)
+            assert all(torch.equal(after[name], before[name]) for name in before if name.endswith("bias"))
+    # Without an update the first step is that of the model.
+    assert losses["lora"][0] == pytest.approx(losses["all"][0], rel=2e-2 if precision == "bf16" else 1e-5)
+    assert losses["lora"][2] < losses["lora"][0]

@@ -56,8 +56,8 @@ DATA = BenchmarkData(
 )
 
 # Stop strings that end a function's body, each at the beginning of a line. Those of Chen et al. 2021 (and lm-eval)
-# are the default. Those of two other harnesses serve for comparison with figures made by them. In two of the three the
-# fence is ours.
+# are the default. Those of two other harnesses serve for comparison with figures made by them. In two of the three
+# the fence is ours.
 STOPS: dict[str, tuple[str, ...]] = {
     "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint", FENCE),
     "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", FENCE, "<file_sep>"),
