@@ -8,15 +8,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from codecascade.corpus.documents import Document
-from codecascade.corpus.similar_parts import PartIndex, query_words
+from codecascade.corpus.similar_parts import LARGEST, MOST_FILES, PartIndex, query_words
 from codecascade.tokens.repository import RepositoryChunk
 
 _MOST = 32
 """Parts for one document; they have ten lines each, so that more would hardly fit."""
-_MOST_FILES = 2_000
-"""Of a larger repository so many files are read, evenly spaced."""
-_LARGEST = 500_000
-"""Characters; parts of a longer file are not shown."""
 _MOST_PARTS = 10_000
 """Of a larger repository so many parts are kept, evenly spaced: a search takes some 40 ms."""
 _KEPT = 40_000
@@ -77,9 +73,9 @@ class Neighbours:
                     found[of_row].append((number, row))
             self._rows = dict(found)
         rows = self._rows.get(key, [])
-        chosen = rows[:: max(1, -(-len(rows) // _MOST_FILES))]
+        chosen = rows[:: max(1, -(-len(rows) // MOST_FILES))]
         documents = (self._tables[number][row] for number, row in chosen)
-        return {each.path: each.text for each in documents if len(each.text) <= _LARGEST}
+        return {each.path: each.text for each in documents if len(each.text) <= LARGEST}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}

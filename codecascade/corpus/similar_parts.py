@@ -16,7 +16,10 @@ from codecascade.tokens.repository import RepositoryChunk
 _WORD = re.compile(r"[^\W\d]\w*")
 _PART_LINES = 10
 _QUERY_LINES = 10
-_MOST_FILES = 2_000
+MOST_FILES = 2_000
+"""Of a larger repository so many files are read, evenly spaced."""
+LARGEST = 500_000
+"""Bytes of a file, or characters of a document. Larger ones are mostly data, or made by a program."""
 _LONGEST_PART = 2_000
 """Characters; lines that are longer are data, for which a prompt has no room."""
 
@@ -50,7 +53,7 @@ class PartIndex:
     """
 
     def __init__(self, files: Mapping[str, str], most: int | None = None) -> None:
-        step = -(-len(files) // _MOST_FILES)
+        step = -(-len(files) // MOST_FILES)
         chosen = dict(islice(files.items(), 0, None, max(1, step)))
         total = sum(-(-(text.count("\n") + 1) // _PART_LINES) for text in chosen.values())
         every = 1 if most is None else max(1, -(-total // most))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,8 +20,6 @@ from codecascade.training.stream.settings import InfillingSettings
 
 _WINDOWS = 8
 """How many windows of a document are tried."""
-_Infilled = tuple[NDArray[np.int32], NDArray[np.float32], str]
-"""Ids, weights, and the text before the gap."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +34,7 @@ class TrainingExample:
             question.
         infilled: the document was split and rearranged.
         truncated: the last turns of the dialogue did not fit into the context.
+        before: of an infilled document, the text before the gap.
     """
 
     ids: NDArray[np.int32]
@@ -44,6 +43,7 @@ class TrainingExample:
     indivisible: bool = False
     infilled: bool = False
     truncated: bool = False
+    before: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,37 +71,45 @@ def training_example(
     """
     if settings is not None and rng.random() < settings.rate:
         of_others = int(context * settings.neighbour_share) if others is not None else 0
-        infilled = _fitting(tokenizer, text(), rng, settings, context, context - of_others)
-        if infilled is not None:
-            ids, weights, before = infilled
-            if others is not None and (left := min(of_others, context - len(ids))) > 0:
-                more = others(before, left)
-                begin = len(tokenizer.bos())
-                ids = np.insert(ids, begin, np.asarray(more, np.int32))
-                weights = np.insert(weights, begin, np.full(len(more), settings.rest_weight, np.float32))
-            return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True)
+        example = _fitting(tokenizer, text(), rng, settings, context, context - of_others, document_id)
+        if example is not None:
+            if others is not None and (left := min(of_others, context - len(example))) > 0:
+                more = np.asarray(others(example.before, left), np.int32)
+                begin, light = len(tokenizer.bos()), np.full(len(more), settings.rest_weight, np.float32)
+                example = replace(
+                    example,
+                    ids=np.insert(example.ids, begin, more),
+                    weights=np.insert(example.weights, begin, light),
+                )
+            return example
     return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
 
 
 def _fitting(
-    tokenizer: Tokenizer, text: str, rng: random.Random, settings: InfillingSettings, context: int, room: int
-) -> _Infilled | None:
+    tokenizer: Tokenizer,
+    text: str,
+    rng: random.Random,
+    settings: InfillingSettings,
+    context: int,
+    room: int,
+    document_id: str,
+) -> TrainingExample | None:
     """The text infilled if it fits into ``context`` tokens; else a window of it that fits into ``room``, or None."""
-    whole = _infilled(tokenizer, text, rng, settings)
-    if len(whole[0]) <= context:
+    whole = infilled_example(tokenizer, text, rng, settings, document_id=document_id)
+    if len(whole) <= context:
         return whole
     if settings.too_long == "plain":
         return None
-    share = room / len(whole[0])
+    share = room / len(whole)
     for _ in range(_WINDOWS):
         part = window(text, share, rng)
         if not part:
             continue
-        infilled = _infilled(tokenizer, part, rng, settings)
-        if len(infilled[0]) <= room:
-            return infilled
+        example = infilled_example(tokenizer, part, rng, settings, document_id=document_id)
+        if len(example) <= room:
+            return example
         # Lines differ in how many tokens they have for their characters.
-        share *= min(0.9, room / len(infilled[0]))
+        share *= min(0.9, room / len(example))
     return None
 
 
@@ -139,11 +147,6 @@ def infilled_example(
     Raises:
         UserError: the tokenizer has no infilling tokens.
     """
-    ids, weights, _ = _infilled(tokenizer, text, rng, settings)
-    return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True)
-
-
-def _infilled(tokenizer: Tokenizer, text: str, rng: random.Random, settings: InfillingSettings) -> _Infilled:
     layout = "spm" if rng.random() < settings.spm_share else "psm"
     if tokenizer.infilling is not None and layout not in tokenizer.infilling.formats:
         layout = tokenizer.infilling.formats[0]
@@ -151,7 +154,8 @@ def _infilled(tokenizer: Tokenizer, text: str, rng: random.Random, settings: Inf
     example = infilling_example(tokenizer, prefix, middle, suffix, format=layout)
     weights = np.full(len(example.ids), settings.rest_weight, np.float32)
     weights[example.middle_start :] = settings.middle_weight
-    return np.array(example.ids, np.int32), weights, prefix
+    ids = np.array(example.ids, np.int32)
+    return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True, before=prefix)
 
 
 def split(text: str, rng: random.Random, settings: InfillingSettings) -> tuple[str, str, str]:

@@ -13,13 +13,12 @@ from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.faults import file_errors
+from codecascade.corpus.similar_parts import LARGEST
 from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.folders import METADATA_FILES
 
 READ_WITH = {"python": "python", "javascript": "script", "typescript": "script"}
 """The languages, and with which others their files are read: those that import each other."""
-LARGEST = 500_000
-"""Bytes of a file, or characters of a document. Larger ones are mostly data, or made by a program."""
 
 
 @dataclass
