@@ -14,8 +14,6 @@ from resuming_run import take_steps
 from tiny_run import losses, read_log
 from warm_process import WarmRanks
 
-from codecascade.training.settings import TrainingSettings
-
 pytestmark = pytest.mark.distributed
 
 SCRIPT = Path(resuming_run.__file__)
@@ -30,8 +28,6 @@ MESHES: dict[str, tuple[int, dict[str, int]]] = {
     "CP 2": (2, {"context": 2}),
 }
 """Ranks and ``[parallel]`` by name."""
-if "parallel" not in TrainingSettings.model_fields:
-    MESHES = {mesh: (ranks, parallel) for mesh, (ranks, parallel) in MESHES.items() if not parallel}
 KINDS: dict[str, dict[str, Any]] = {
     "all weights": {"new_token_learning_rate": 3e-2},
     "LoRA": {"train": "lora", "lora_rank": 4, "new_token_learning_rate": 3e-2},
@@ -45,7 +41,7 @@ def take(mesh: str, kind: str, folders: Sequence[Path], until: int, scratch: Pat
         "steps": STEPS,
         "warmup_steps": 0,
         **KINDS[kind],
-        **({"parallel": parallel} if parallel else {}),
+        "parallel": parallel,
     }
     if ranks == 1:
         for folder in folders:
