@@ -68,8 +68,12 @@ def in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
 
 
 def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> dict[str, tuple[Any, Any]]:
-    """The settings that concern what is asked and judged, and differ, with both values."""
-    return {
+    """The settings that concern what is asked and judged, and differ, with both values.
+
+    What a later version of a benchmark measured differs from what an earlier one did, whatever the settings.
+    """
+    versions = (first.version, second.version)
+    return ({"the benchmark's version": versions} if first.version != second.version else {}) | {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
         if name in second.settings

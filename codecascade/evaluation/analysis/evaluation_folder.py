@@ -49,6 +49,7 @@ class MeasuredBenchmark:
         judge_prompt: the file with the judge's prompt, in the evaluation's folder; empty if it has none.
         contamination: ``{"tasks", "of"}`` if a corpus was searched for the benchmark's texts.
         samples_file, tasks_file: paths of files that may be missing.
+        version: of the benchmark, by which it asked and judged (:class:`codecascade.evaluation.task.Benchmark`).
     """
 
     name: str
@@ -71,6 +72,7 @@ class MeasuredBenchmark:
     contamination: dict[str, Any] | None = None
     samples_file: Path = Path()
     tasks_file: Path = Path()
+    version: int = 1
 
     def rows(self) -> Iterator[SampleRow]:
         """The samples in their order; none if there is no samples file.
@@ -204,6 +206,7 @@ def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Pat
         None if said.contamination is None else said.contamination.model_dump(exclude_none=True),
         folder / "samples" / f"{name}.jsonl",
         folder / "tasks" / f"{name}.jsonl",
+        said.version,
     )
 
 

@@ -64,6 +64,7 @@ class StoredBenchmark(_Stored):
     higher_is_better: bool = True
     command: str = ""
     settings: dict[str, Any] = {}
+    version: int = 1
     conditions: Conditions | None = None
     tasks: _Number | None = None
     tasks_total: _Number | None = None

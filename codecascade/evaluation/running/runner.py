@@ -28,7 +28,7 @@ from codecascade.evaluation.running.driver import (
 from codecascade.evaluation.running.inputs import Inputs, context_for, made_with, source_of
 from codecascade.evaluation.running.journal import Journal, JournalRow
 from codecascade.evaluation.running.result import BenchmarkResult, StoredRows, samples_file, tasks_file
-from codecascade.evaluation.running.settings_used import shown_settings, used_settings
+from codecascade.evaluation.running.settings_used import shown_settings, used_settings, version_of
 from codecascade.evaluation.running.summary import summarise
 from codecascade.evaluation.running.work import BenchmarkWork, generated_work, given_work
 from codecascade.evaluation.task import Benchmark, EvaluationContext
@@ -85,6 +85,7 @@ def evaluate(
                 "metric": benchmark.metric,
                 "higher_is_better": benchmark.higher_is_better,
                 "settings": shown,
+                **version_of(benchmark),
                 "licence": benchmark.licence,
                 **result.about,
             }

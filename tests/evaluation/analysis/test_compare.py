@@ -232,6 +232,18 @@ def test_other_settings_are_refused_but_seeds_may_differ(tmp_path: Path) -> None
     assert [compared.name for compared in both.benchmarks] == ["humaneval", "mbpp"]
 
 
+def test_another_version_of_a_benchmark_is_refused(tmp_path: Path) -> None:
+    def evaluation(name: str, **about: int) -> Path:
+        return write_evaluation(tmp_path / name, {"humaneval": solved(FIRST)}, about={"humaneval": about})
+
+    first, later = evaluation("a"), evaluation("b", version=2)
+    with pytest.raises(
+        UserError, match=r"other settings: the benchmark's version 1 and 2; measure both alike"
+    ):
+        compare(first, later)
+    assert compare(later, evaluation("c", version=2)).benchmarks
+
+
 def test_another_layout_is_another_task(tmp_path: Path) -> None:
     def evaluation(name: str, layout: str) -> Path:
         return write_evaluation(

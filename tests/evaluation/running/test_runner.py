@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.benchmark_settings import COMMON, BenchmarkSettings, CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -82,8 +83,14 @@ def test_another_version_of_a_benchmark_is_another_result(
     with pytest.raises(UserError, match=r"validation\.json: was begun with other settings \(version"):
         evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path)
     ran.clear()
-    evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path, again=True)
-    assert ran == ["validation"]
+    results = evaluate(Inputs(corpus=corpus), settings(), folder=tmp_path, again=True)
+    assert ran == ["validation"] and results["validation"].about["version"] == 2
+    write_results(tmp_path, "model", results, about={}, command="codecascade eval")
+    found = read_evaluation(tmp_path).benchmarks
+    assert {name: measured.version for name, measured in found.items()} == {
+        "validation": 2,
+        "key_retrieval": 1,
+    }
 
 
 def test_progress_carries_the_name(ran: list[str], corpus: Any, tmp_path: Path) -> None:
