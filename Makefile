@@ -27,7 +27,7 @@ playground: codecascade/server/playground/source/package-lock.json   ## the serv
 test: $(VENV)/.dev                ## the whole suite; WORKERS=9 on eight cores
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-distributed: $(VENV)/.dev    ## two and four processes that train together, are killed, stopped and started again: minutes
+test-distributed: $(VENV)/.dev    ## two and four processes that train together, are killed, stopped and started again: 20 minutes
 	$(BIN)/python -m pytest -m distributed
 
 lint: $(VENV)/.dev                ## style, and types
