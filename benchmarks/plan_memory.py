@@ -1,6 +1,6 @@
 """The memory of a training step: measured on this machine's CPU, beside what the simulation of ``plan`` counts.
 
-    python benchmarks/plan_memory.py                      # 1 billion parameters on 1, 2 and 4 ranks; up to 18 GB
+    python benchmarks/plan_memory.py                      # 1 billion parameters on 1, 2 and 4 ranks; up to 25 GB
     python benchmarks/plan_memory.py --layers 1 --vocabulary 4000       # a smaller model, 2 GB
 
 Every rank takes two steps on random tokens, in fp32. Measured is the resident memory of its process: the highest
@@ -43,6 +43,9 @@ SHAPE = LlamaConfig(
     max_position_embeddings=2048,
 )
 """TinyLlama's, with two layers less: 1.01 billion parameters."""
+
+BYTES = {1: 17, 2: 21, 3: 25}
+"""Of all ranks together, for each parameter; by the number of ranks, where 3 is also for more."""
 
 
 def resident() -> int:
@@ -135,7 +138,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     options = parser.parse_args()
     config = replace(SHAPE, num_hidden_layers=options.layers, vocab_size=options.vocabulary)
-    needed = 18 * config.num_parameters()
+    needed = BYTES[min(max(options.ranks), 3)] * config.num_parameters()
     if needed > free_memory():
         raise SystemExit(
             f"this takes {show_bytes(needed)}, and {show_bytes(free_memory())} are free; give fewer --layers "
