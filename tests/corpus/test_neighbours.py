@@ -10,7 +10,6 @@ from stream_fakes import OTHER, SHOP, USES, RepositoryFiles, make_document, shop
 
 from codecascade.corpus import neighbours
 from codecascade.corpus.documents import Document
-from codecascade.corpus.imports import python_imports
 from codecascade.corpus.neighbours import Neighbours
 from codecascade.corpus.similar_parts import PartIndex
 
@@ -67,56 +66,3 @@ def test_several_tables_and_copies_for_other_processes() -> None:
     found = Neighbours([here, there])
     for one in (found, pickle.loads(pickle.dumps(found))):
         assert [part.path for part in one.of(here[0], "price")] == ["shop.py"]
-
-
-ENGINE = '"""An engine."""\n\n\nclass Engine:\n    def start(self, key):\n        return key\n'
-CAR = "from engine import Engine\n\n\ndef drive(total, price):\n    return Engine().start(total)\n"
-
-
-def repository(*files: tuple[str, str]) -> RepositoryFiles:
-    return RepositoryFiles([make_document(text, name) for name, text in files])
-
-
-def test_what_a_file_imports_stands_nearest() -> None:
-    table = repository(("engine", ENGINE), ("shop", SHOP), ("car", CAR))
-    similar, imported = Neighbours([table]), Neighbours([table], "imported")
-    document, before = make_document(CAR, "car"), "total = price(what)"
-    assert [part.path for part in similar.of(document, before)] == ["shop.py"]
-    found = imported.of(document, before)
-    assert [part.path for part in found] == ["shop.py", "engine.py"]
-    assert found[-1].text.startswith("class Engine"), "its definition, not the file"
-    # The file is shown once, as what is imported of it.
-    assert [part.path for part in imported.of(document, "An engine start key")] == ["engine.py"]
-    assert [part.path for part in imported.of(make_document(SHOP, "shop"), "drive total")] == ["car.py"]
-    copy = pickle.loads(pickle.dumps(imported))
-    assert copy.of(document, before) == found
-
-
-def test_imports_of_unknown_files_and_languages() -> None:
-    scripts = {
-        "one.ts": ("typescript", "export function area(side: number) {\n  return side * side;\n}\n"),
-        "two.js": ("javascript", "import { area } from './one';\nconsole.log(area(3));\n"),
-    }
-    table = RepositoryFiles(
-        [
-            make_document(text, path)._replace(path=path, language=language)
-            for path, (language, text) in scripts.items()
-        ]
-    )
-    found = Neighbours([table], "imported")
-    assert [part.path for part in found.of(table[1], "nothing alike")] == ["one.ts"]
-    assert not found.of(table[1]._replace(path="gone.js"), "nothing alike"), "a file that is not there"
-    lisp = RepositoryFiles(
-        [make_document(f"(define {n} (price))", n)._replace(language="scheme") for n in "ab"]
-    )
-    assert [part.path for part in Neighbours([lisp], "imported").of(lisp[0], "(price)")] == ["b.py"]
-
-
-def test_parsed_files_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = repository(("engine", ENGINE), ("shop", SHOP), ("car", CAR))
-    document = make_document(CAR, "car")
-    alone = Neighbours([table], "imported").of(document, "price")
-    monkeypatch.setattr(python_imports, "_MOST_PARSED", 10)
-    found = Neighbours([table], "imported")
-    for _ in range(3):
-        assert found.of(document, "price") == alone

@@ -6,7 +6,6 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from codecascade.corpus.neighbours import NeighbourChoice
 from codecascade.ground.settings import Settings
 
 
@@ -48,11 +47,6 @@ class InfillingSettings(Settings):
         lt=1,
         description="parts of other files of the same repository and language come before a split document, in at "
         "most this share of a row",
-    )
-    neighbours: NeighbourChoice = Field(
-        default="similar",
-        description="which parts: similar, those most like the last lines before the gap; imported, nearest to the "
-        "document the definitions that it imports (Python, JavaScript, TypeScript), before them similar ones",
     )
 
 

@@ -140,9 +140,8 @@ class ExampleSequence:
     ) -> None:
         self.source, self._tokenizer = source, tokenizer
         self._context, self._seed, self._infilling, self._chat = context, seed, infilling, chat
-        self._neighbours = None
-        if infilling is not None and infilling.neighbour_share and source.kind == "documents":
-            self._neighbours = Neighbours([source.repositories], infilling.neighbours)
+        shows_others = infilling is not None and infilling.neighbour_share and source.kind == "documents"
+        self._neighbours = Neighbours([source.repositories]) if shows_others else None
 
     def example(self, number: int) -> TrainingExample | None:
         """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""

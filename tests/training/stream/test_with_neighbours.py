@@ -79,15 +79,3 @@ def test_the_streams_identity_knows_whose_neighbours_they_are() -> None:
         settings = InfillingSettings(neighbour_share=share)
         streams = [make_stream(StreamSource("s", 1, each), infilling=settings) for each in (table, moved)]
         assert (streams[0].fingerprint() == streams[1].fingerprint()) == same
-
-
-def test_what_is_imported_is_shown() -> None:
-    uses = "from shop import price\n\nvalue = price('tea')\n"
-    table = RepositoryFiles(
-        [make_document(uses, "uses"), make_document(SHOP, "shop"), make_document(OTHER, "other")]
-    )
-    for epoch in range(10):
-        example = infilled(table, 300, epoch, neighbour_share=0.6, neighbours="imported")
-        ids = [token for token in example.ids.tolist() if token not in tiny_tokenizer().special_ids]
-        # whatever stands before the gap
-        assert SNIPPET + SHOP.strip("\n") in tiny_tokenizer().decode(ids)

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from codecascade.corpus.neighbours import NeighbourChoice
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 
 GapKind = Literal["line", "rest", "block", "function", "span"]
@@ -39,11 +38,6 @@ class HeldoutSettings(BenchmarkSettings):
         ge=0,
         lt=1,
         description="share of the context for other files of the repository; 0: none are shown",
-    )
-    neighbours: NeighbourChoice = Field(
-        "similar",
-        description="which parts of them: similar, those most like the last lines before the gap; imported, nearest "
-        "to the file the definitions that it imports (Python, JavaScript, TypeScript), before them similar ones",
     )
     format: Literal["editor", "psm", "spm", "left_to_right"] = Field(
         "editor",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from codecascade.corpus.imports.readers import READ_WITH, READERS
-from codecascade.corpus.imports.uses import FileUses
 from codecascade.corpus.similar_parts import PartIndex, by_similarity, query_words
-from codecascade.evaluation.benchmarks.repository.files import Repository
+from codecascade.evaluation.benchmarks.repository.files import READ_WITH, Repository
+from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
+from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 from codecascade.evaluation.benchmarks.repository.settings import FileContext, RepositorySettings
+from codecascade.evaluation.benchmarks.repository.uses import FileUses, RepositoryReader
 from codecascade.ground.seeds import generator
 from codecascade.tokens.repository import RepositoryChunk
 
+READERS: dict[str, Callable[[Mapping[str, str]], RepositoryReader]] = {
+    "python": PythonRepository,
+    "script": ScriptRepository,
+}
+"""What reads a repository's files of a group of languages."""
 _MOST_CHUNKS = 24
 """Parts of other files for one problem, at most."""
 
@@ -70,12 +76,12 @@ def repository_problems(
         prefix, middle, suffix = text[: use.start], text[use.start : use.end], text[use.end :]
         query = query_words(prefix)
         chunks: dict[FileContext, tuple[RepositoryChunk, ...]] = {"none": ()}
-        chunks["imported"] = tuple(by_similarity(query, found.uses.chunks)[-_MOST_CHUNKS:])
+        chunks["imported"] = tuple(by_similarity(query, _imported(found.uses))[-_MOST_CHUNKS:])
         if key in indexes:
             chunks["similar"] = tuple(indexes[key].similar(query, found.path, _MOST_CHUNKS))
         others = _others(chosen, found, seed)
         if others is not None:
-            chunks["wrong"] = tuple(by_similarity(query, others.uses.chunks)[-_MOST_CHUNKS:])
+            chunks["wrong"] = tuple(by_similarity(query, _imported(others.uses))[-_MOST_CHUNKS:])
         # A line may use names of two files that are spelt alike (`first.run(second.run(1))`).
         line, column = prefix.count("\n") + 1, len(prefix) - prefix.rfind("\n")
         made.append(
@@ -127,6 +133,10 @@ def _of_repository(
         for found, fitting in further:
             if turn < len(fitting):
                 yield found, fitting[turn]
+
+
+def _imported(uses: FileUses) -> list[RepositoryChunk]:
+    return [RepositoryChunk(found.path, found.text) for found in uses.imported]
 
 
 def _others(chosen: Sequence[tuple[_Found, int]], found: _Found, seed: int) -> _Found | None:

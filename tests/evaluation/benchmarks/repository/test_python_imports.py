@@ -6,9 +6,9 @@ import ast
 
 import pytest
 
-from codecascade.corpus.imports import python_imports
-from codecascade.corpus.imports.python_imports import PythonRepository
-from codecascade.corpus.imports.uses import LONGEST_PART
+from codecascade.evaluation.benchmarks.repository import python_imports
+from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
+from codecascade.evaluation.benchmarks.repository.uses import LONGEST_PART
 
 CORE = '''"""Core."""
 

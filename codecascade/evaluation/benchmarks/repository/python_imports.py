@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
 
-from codecascade.corpus.imports.uses import (
+from codecascade.corpus.reading.functions import Definition as DefinitionNode
+from codecascade.corpus.reading.functions import FunctionNode, SourcePositions
+from codecascade.evaluation.benchmarks.repository.uses import (
     LONGEST_PART,
     Definition,
     FileUses,
     Use,
     first_lines,
 )
-from codecascade.corpus.reading.functions import Definition as DefinitionNode
-from codecascade.corpus.reading.functions import FunctionNode, SourcePositions
 from codecascade.ground.python_source import parse_module
 
 _INIT = "__init__.py"
@@ -34,8 +34,6 @@ _MOST_IMPORTS = 500
 """Of one file, at most."""
 _MOST_STEPS = 8
 """How often a name that is passed on is followed."""
-_MOST_PARSED = 4_000_000
-"""Characters of parsed files that are kept: 40 bytes of memory each. What was used longest ago makes room."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ class PythonRepository:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
-        self._modules: OrderedDict[str, _Module | None] = OrderedDict()
-        self._parsed = 0
+        self._modules: dict[str, _Module | None] = {}
         packages = {PurePosixPath(path).parent for path in files if path.rpartition("/")[2] == _INIT}
         above = {folder.parent for folder in packages}
         self._roots = [".", *sorted(map(str, above - packages - {PurePosixPath(".")}))]
@@ -227,17 +224,11 @@ class PythonRepository:
         return None
 
     def _module(self, path: str) -> _Module | None:
-        if path in self._modules:
-            self._modules.move_to_end(path)
-            return self._modules[path]
-        text = self._files.get(path)
-        tree = None if text is None else parse_module(text)
-        module = None if tree is None or text is None else _Module(path, text, tree)
-        self._modules[path] = module
-        self._parsed += len(self._files.get(path, ""))
-        while self._parsed > _MOST_PARSED and len(self._modules) > 1:
-            self._parsed -= len(self._files.get(self._modules.popitem(last=False)[0], ""))
-        return module
+        if path not in self._modules:
+            text = self._files.get(path)
+            tree = None if text is None else parse_module(text)
+            self._modules[path] = None if tree is None or text is None else _Module(path, text, tree)
+        return self._modules[path]
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:

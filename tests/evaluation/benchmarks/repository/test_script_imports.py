@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.corpus.imports.script_imports import ScriptRepository
+from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 
 FILES = {
     "src/price.ts": "export interface Price {\n  value: number;\n}\n\n"

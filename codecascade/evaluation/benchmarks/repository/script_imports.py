@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from posixpath import dirname, join, normpath
 
-from codecascade.corpus.imports.script_names import NAME as _NAME
-from codecascade.corpus.imports.script_names import ScriptNames
-from codecascade.corpus.imports.uses import (
+from codecascade.evaluation.benchmarks.repository.script_names import NAME as _NAME
+from codecascade.evaluation.benchmarks.repository.script_names import ScriptNames
+from codecascade.evaluation.benchmarks.repository.uses import (
     LONGEST_PART,
     Definition,
     FileUses,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from codecascade.tokens.repository import RepositoryChunk
-
 LONGEST_PART = 40
 """Lines of a definition, at most, that are shown of another file."""
 
@@ -49,11 +47,6 @@ class FileUses:
 
     uses: tuple[Use, ...] = ()
     imported: tuple[Definition, ...] = ()
-
-    @property
-    def chunks(self) -> list[RepositoryChunk]:
-        """What is imported, to be shown before the file."""
-        return [RepositoryChunk(found.path, found.text) for found in self.imported]
 
 
 class RepositoryReader(Protocol):
