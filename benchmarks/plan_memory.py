@@ -1,7 +1,7 @@
 """The memory of a training step: measured on this machine's CPU, beside what the simulation of ``plan`` counts.
 
-    python benchmarks/plan_memory.py                      # 1 billion parameters on 1, 2 and 4 ranks; up to 25 GB
-    python benchmarks/plan_memory.py --layers 1 --vocabulary 4000       # a smaller model, 2 GB
+    python benchmarks/plan_memory.py                      # 1 billion parameters on 1, 2 and 4 ranks; up to 26 GB
+    python benchmarks/plan_memory.py --layers 1 --vocabulary 4000       # a smaller model, 8 GB
 
 Every rank takes two steps on random tokens, in fp32. Measured is the resident memory of its process: the highest
 value during the second step, less the value before the model was made. The simulation counts the same step on fake
@@ -44,8 +44,8 @@ SHAPE = LlamaConfig(
 )
 """TinyLlama's, with two layers less: 1.01 billion parameters."""
 
-BYTES = {1: 17, 2: 21, 3: 25}
-"""Of all ranks together, for each parameter; by the number of ranks, where 3 is also for more."""
+OF_PARAMETER, OF_RANK = 19, 1_800_000_000
+"""Bytes that all ranks together take for each parameter, and that each rank takes whatever the model's size."""
 
 
 def resident() -> int:
@@ -138,7 +138,9 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     options = parser.parse_args()
     config = replace(SHAPE, num_hidden_layers=options.layers, vocab_size=options.vocabulary)
-    needed = BYTES[min(max(options.ranks), 3)] * config.num_parameters()
+    if min(options.ranks) < 1:
+        parser.error("--ranks: must be 1 or more")
+    needed = OF_PARAMETER * config.num_parameters() + OF_RANK * max(options.ranks)
     if needed > free_memory():
         raise SystemExit(
             f"this takes {show_bytes(needed)}, and {show_bytes(free_memory())} are free; give fewer --layers "

@@ -1,13 +1,18 @@
-"""Parts of other files of a document's repository, as an editor's plug-in sends them before the cursor's file."""
+"""Parts of other files of a document's repository, as an editor's plug-in sends them before the cursor's file.
+
+They are those most like the lines before the cursor. Parts of the files that it imports may stand nearest: so
+DeepSeek-Coder's training documents were ordered (Guo et al. 2024, section 2.2), each file behind those that it uses.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from codecascade.corpus.documents import Document
+from codecascade.corpus.imports import SCRIPTS, RepositoryPaths
 from codecascade.corpus.similar_parts import LARGEST, MOST_FILES, PartIndex, query_words
 from codecascade.tokens.repository import RepositoryChunk
 
@@ -20,8 +25,16 @@ _KEPT = 40_000
 _MOST_KEPT = 10_000
 """Repositories that are kept."""
 
+NeighbourChoice = Literal["similar", "imported"]
+"""The parts most like the lines before the cursor; imported: those of files that are imported there stand nearest."""
 _Key = tuple[str, str]
 _Rows = list[tuple[int, int]]
+
+
+def check_neighbours(choice: NeighbourChoice, share: float) -> None:
+    """Raises ValueError if other files than by default are chosen, and none are shown."""
+    if choice != "similar" and not share:
+        raise ValueError(f"neighbours is {choice}, but neighbour_share is 0, so that no other file is shown")
 
 
 class RepositoryTable(Protocol):
@@ -34,6 +47,11 @@ class RepositoryTable(Protocol):
         ...
 
 
+class _Repository(NamedTuple):
+    parts: PartIndex
+    paths: RepositoryPaths
+
+
 class Neighbours:
     """The files of some tables, by repository and language.
 
@@ -41,41 +59,55 @@ class Neighbours:
     So this is for a corpus of some repositories, not for one of a hundred million files.
     """
 
-    def __init__(self, tables: Sequence[RepositoryTable]) -> None:
-        self._tables = tables
+    def __init__(self, tables: Sequence[RepositoryTable], choice: NeighbourChoice = "similar") -> None:
+        self._tables, self._choice = tables, choice
         self._rows: dict[_Key, _Rows] | None = None
-        self._indices: OrderedDict[_Key, PartIndex] = OrderedDict()
+        self._repositories: OrderedDict[_Key, _Repository] = OrderedDict()
         self._kept = 0
         self._lock = threading.Lock()
 
     def of(self, document: Document, before: str) -> tuple[RepositoryChunk, ...]:
-        """Parts of files other than the document's; the most similar one to the last lines of ``before`` is last."""
+        """Parts of files other than the document's, to stand before it; what matters most is last.
+
+        Args:
+            before: all text of the document before the gap. Nothing else of it is read, so that what is shown tells
+                nothing of the gap.
+        """
         with self._lock:
-            index = self._index((document.repository, document.language))
-        return tuple(index.similar(query_words(before), document.path, _MOST))
+            repository = self._repository((document.repository, self._group(document.language)))
+        nearest: frozenset[str] = frozenset()
+        if self._choice == "imported":
+            nearest = repository.paths.imported(before, document.path, document.language)
+        return tuple(repository.parts.similar(query_words(before), document.path, _MOST, nearest))
 
-    def _index(self, key: _Key) -> PartIndex:
-        index = self._indices.pop(key, None)
-        if index is None:
-            index = PartIndex(self._files(key), _MOST_PARTS)
-            self._kept += len(index)
-        self._indices[key] = index
-        while len(self._indices) > 1 and (self._kept > _KEPT or len(self._indices) > _MOST_KEPT):
-            self._kept -= len(self._indices.popitem(last=False)[1])
-        return index
+    def _group(self, language: str) -> str:
+        """The languages whose files are shown to each other."""
+        return "scripts" if self._choice == "imported" and language in SCRIPTS else language
 
-    def _files(self, key: _Key) -> dict[str, str]:
+    def _repository(self, key: _Key) -> _Repository:
+        found = self._repositories.pop(key, None)
+        if found is None:
+            found = self._read(key)
+            self._kept += len(found.parts)
+        self._repositories[key] = found
+        while len(self._repositories) > 1 and (self._kept > _KEPT or len(self._repositories) > _MOST_KEPT):
+            self._kept -= len(self._repositories.popitem(last=False)[1].parts)
+        return found
+
+    def _read(self, key: _Key) -> _Repository:
         if self._rows is None:
             found: dict[_Key, _Rows] = defaultdict(list)
             for number, table in enumerate(self._tables):
                 columns = (table.values(column) for column in ("repository", "language"))
-                for row, of_row in enumerate(zip(*columns, strict=True)):
-                    found[of_row].append((number, row))
+                for row, (repository, language) in enumerate(zip(*columns, strict=True)):
+                    found[repository, self._group(language)].append((number, row))
             self._rows = dict(found)
         rows = self._rows.get(key, [])
         chosen = rows[:: max(1, -(-len(rows) // MOST_FILES))]
         documents = (self._tables[number][row] for number, row in chosen)
-        return {each.path: each.text for each in documents if len(each.text) <= LARGEST}
+        files = {each.path: each.text for each in documents if len(each.text) <= LARGEST}
+        # Only parts of files that are read can be shown.
+        return _Repository(PartIndex(files, _MOST_PARTS), RepositoryPaths(files))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}

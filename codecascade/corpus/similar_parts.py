@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from codecascade.tokens.repository import RepositoryChunk
@@ -63,15 +63,21 @@ class PartIndex:
     def __len__(self) -> int:
         return len(self._parts)
 
-    def similar(self, query: frozenset[str], without: str, most: int) -> Sequence[RepositoryChunk]:
-        """The ``most`` most similar parts of files other than ``without``, the most similar one last."""
+    def similar(
+        self, query: frozenset[str], without: str, most: int, nearest: Collection[str] = ()
+    ) -> Sequence[RepositoryChunk]:
+        """The ``most`` most similar parts of files other than ``without``, the most similar one last.
+
+        Args:
+            nearest: paths of files whose parts come behind all others.
+        """
         scored = (
-            (jaccard(query, found), -number, chunk)
+            (chunk.path in nearest, jaccard(query, found), -number, chunk)
             for number, (chunk, found) in enumerate(self._parts)
             if chunk.path != without
         )
-        best = heapq.nlargest(most, (each for each in scored if each[0] > 0), key=lambda each: each[:2])
-        return [chunk for _, _, chunk in reversed(best)]
+        best = heapq.nlargest(most, (each for each in scored if each[1] > 0), key=lambda each: each[:3])
+        return [each[-1] for each in reversed(best)]
 
 
 def _parts(files: Mapping[str, str]) -> Iterator[RepositoryChunk]:

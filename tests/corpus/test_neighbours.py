@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from stream_fakes import OTHER, SHOP, USES, RepositoryFiles, make_document, shop_files
@@ -12,6 +13,8 @@ from codecascade.corpus import neighbours
 from codecascade.corpus.documents import Document
 from codecascade.corpus.neighbours import Neighbours
 from codecascade.corpus.similar_parts import PartIndex
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
+from codecascade.training.stream.settings import InfillingSettings
 
 
 def test_the_most_similar_part_of_the_repository_comes_last() -> None:
@@ -66,3 +69,58 @@ def test_several_tables_and_copies_for_other_processes() -> None:
     found = Neighbours([here, there])
     for one in (found, pickle.loads(pickle.dumps(found))):
         assert [part.path for part in one.of(here[0], "price")] == ["shop.py"]
+
+
+ENGINE = '"""An engine."""\n\n\nclass Engine:\n    def start(self, key):\n        return key\n'
+CAR = "from engine import Engine\n\n\ndef drive(total, price):\n    return Engine().start(total)\n"
+
+
+def repository(*files: tuple[str, str]) -> RepositoryFiles:
+    return RepositoryFiles([make_document(text, name) for name, text in files])
+
+
+def test_parts_of_imported_files_stand_nearest() -> None:
+    table = repository(("engine", ENGINE), ("shop", SHOP), ("car", CAR))
+    similar, imported = Neighbours([table]), Neighbours([table], "imported")
+    document = make_document(CAR, "car")
+    before = CAR[: CAR.index("(total")]
+    assert [part.path for part in similar.of(document, f"{before} def price what return")][-1] == "shop.py"
+    found = imported.of(document, f"{before} def price what return")
+    assert [part.path for part in found] == ["shop.py", "engine.py"]
+    assert pickle.loads(pickle.dumps(imported)).of(document, f"{before} def price what return") == found
+    # What is imported and has no word in common with these lines is not shown.
+    assert not imported.of(document, "from engine\n" + "\n" * 12 + "x")
+
+
+def test_nothing_is_known_of_the_gap() -> None:
+    table = repository(("engine", ENGINE), ("shop", SHOP), ("car", CAR))
+    found = Neighbours([table], "imported")
+    gap_in_the_import = found.of(make_document(CAR, "car"), "from ")
+    other = CAR.replace("from engine import Engine", "from shop import price")
+    assert gap_in_the_import == found.of(make_document(other, "car"), "from ")
+
+
+def test_scripts_of_both_languages_import_each_other() -> None:
+    area = make_document("export function area(side) { return side }\n", "area.ts")
+    use = make_document("import { area } from './area';\nconsole.log(area(3));\n", "use.js")
+    files = [
+        area._replace(path="area.ts", language="typescript"),
+        use._replace(path="use.js", language="javascript"),
+    ]
+    table = RepositoryFiles(files)
+    assert [part.path for part in Neighbours([table], "imported").of(files[1], use.text[:40])] == ["area.ts"]
+    assert not Neighbours([table]).of(files[1], use.text[:40])
+
+
+def test_of_two_files_of_one_path_the_documents_own_imports_count() -> None:
+    held_out = repository(("car", CAR), ("engine", ENGINE))
+    trained = repository(("car", "from shop import price\n"), ("shop", SHOP))
+    found = Neighbours([held_out, trained], "imported").of(held_out[0], CAR[:60] + "price return")
+    assert [part.path for part in found] == ["shop.py", "engine.py"]
+
+
+@pytest.mark.parametrize("kind", [InfillingSettings, HeldoutSettings])
+def test_a_choice_of_files_that_are_not_shown_is_refused(kind: Any) -> None:
+    with pytest.raises(ValueError, match="neighbour_share is 0"):
+        kind(neighbours="imported")
+    assert kind(neighbours="imported", neighbour_share=0.3).neighbours == "imported"

@@ -174,6 +174,11 @@ class Figures:
     def _refuse_other_settings(
         self, one: MeasuredBenchmark, two: MeasuredBenchmark, first: str, second: str
     ) -> None:
+        if one.version != two.version:
+            raise UserError(
+                f"{first} and {second} were measured by versions {one.version} and {two.version} of {one.name}; "
+                "measure both by one"
+            )
         other = [
             f"{name} {one.settings[name]!r} and {two.settings[name]!r}"
             for name in one.settings

@@ -34,7 +34,7 @@ class TrainingExample:
             question.
         infilled: the document was split and rearranged.
         truncated: the last turns of the dialogue did not fit into the context.
-        before: of an infilled document, the text before the gap.
+        before: of an infilled document, all its text before the gap, also what the example leaves out.
     """
 
     ids: NDArray[np.int32]
@@ -102,19 +102,19 @@ def _fitting(
         return None
     share = room / len(whole)
     for _ in range(_WINDOWS):
-        part = window(text, share, rng)
-        if not part:
+        begin, end = window(text, share, rng)
+        if begin == end:
             continue
-        example = infilled_example(tokenizer, part, rng, settings, document_id=document_id)
+        example = infilled_example(tokenizer, text[begin:end], rng, settings, document_id=document_id)
         if len(example) <= room:
-            return example
+            return replace(example, before=text[:begin] + example.before)
         # Lines differ in how many tokens they have for their characters.
         share *= min(0.9, room / len(example))
     return None
 
 
-def window(text: str, share: float, rng: random.Random) -> str:
-    """The whole lines within a part of a text that has this share of its characters; "" if no line is.
+def window(text: str, share: float, rng: random.Random) -> tuple[int, int]:
+    """The bounds of the whole lines within a part of a text that has this share of its characters; equal if none is.
 
     The part is around a character that is drawn, moved into the text where it would reach beyond, so that first and
     last lines come, too.
@@ -124,7 +124,7 @@ def window(text: str, share: float, rng: random.Random) -> str:
     stop = start + size
     begin = text.find("\n", start - 1, stop) + 1 if start else 0
     end = len(text) if stop == len(text) else text.rfind("\n", begin, stop) + 1
-    return text[begin:end] if begin or not start else ""
+    return (begin, max(begin, end)) if begin or not start else (0, 0)
 
 
 def plain_example(tokenizer: Tokenizer, ids: ArrayLike, *, document_id: str = "") -> TrainingExample:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
 from codecascade.ground.settings import Settings
 
 
@@ -48,6 +49,16 @@ class InfillingSettings(Settings):
         description="parts of other files of the same repository and language come before a split document, in at "
         "most this share of a row",
     )
+    neighbours: NeighbourChoice = Field(
+        default="similar",
+        description="which parts: similar, those most like the lines before the gap; imported, nearest to the "
+        "document those of files that are imported before the gap (Python, JavaScript, TypeScript)",
+    )
+
+    @model_validator(mode="after")
+    def _shows_what_it_chooses(self) -> Self:
+        check_neighbours(self.neighbours, self.neighbour_share)
+        return self
 
 
 class ChatSettings(Settings):

@@ -140,8 +140,9 @@ class ExampleSequence:
     ) -> None:
         self.source, self._tokenizer = source, tokenizer
         self._context, self._seed, self._infilling, self._chat = context, seed, infilling, chat
-        shows_others = infilling is not None and infilling.neighbour_share and source.kind == "documents"
-        self._neighbours = Neighbours([source.repositories]) if shows_others else None
+        self._neighbours = None
+        if infilling is not None and infilling.neighbour_share and source.kind == "documents":
+            self._neighbours = Neighbours([source.repositories], infilling.neighbours)
 
     def example(self, number: int) -> TrainingExample | None:
         """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""

@@ -91,7 +91,12 @@ def test_settings_may_differ_where_the_question_is_about_them(folder: Path) -> N
 
 
 def test_what_can_not_be_compared_is_said(folder: Path) -> None:
-    figures = Figures(folder)
+    figures = Figures(folder, ["version"])
+    write_evaluation(
+        folder / "later", {"humaneval": [sample("HumanEval/0", True)]}, about={"humaneval": {"version": 2}}
+    )
+    with pytest.raises(UserError, match="a0 and later were measured by versions 1 and 2 of humaneval"):
+        figures.compare("humaneval", "pass@1", ["a0"], ["later"])
     with pytest.raises(UserError, match=r"a0 has no pass@9 of humaneval by problem; it has pass@1"):
         figures.compare("humaneval", "pass@9", ["a0"], ["b0"])
     with pytest.raises(UserError, match="a0 is not measured by mbpp yet"):

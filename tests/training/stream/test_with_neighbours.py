@@ -79,3 +79,25 @@ def test_the_streams_identity_knows_whose_neighbours_they_are() -> None:
         settings = InfillingSettings(neighbour_share=share)
         streams = [make_stream(StreamSource("s", 1, each), infilling=settings) for each in (table, moved)]
         assert (streams[0].fingerprint() == streams[1].fingerprint()) == same
+
+
+def test_what_was_imported_before_a_window_is_shown() -> None:
+    tokenizer = tiny_tokenizer()
+    lines = "".join(f"value_{number} = colour({number})\n" for number in range(100))
+    table = RepositoryFiles(
+        [
+            make_document("from shop import price\n" + lines, "uses"),
+            make_document(SHOP + "colour = 1\n", "shop"),
+        ]
+        + [make_document(f"colour = value_{n}\n", f"other{n}") for n in range(3)]
+    )
+
+    def shown(choice: str) -> int:
+        found = 0
+        for epoch in range(20):
+            example = infilled(table, 160, epoch, neighbour_share=0.4, too_long="window", neighbours=choice)
+            ids = [token for token in example.ids.tolist() if token not in tokenizer.special_ids]
+            found += SNIPPET + SHOP in tokenizer.decode(ids)
+        return found
+
+    assert shown("similar") < 10 and shown("imported") == 20

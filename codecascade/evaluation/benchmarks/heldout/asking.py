@@ -97,7 +97,7 @@ def asked_gaps(
             stops = EditorStops(prefix, suffix, document.language, _LINES[gap.kind])
             around: RepositoryContext | None = None
             if neighbours is not None:
-                chunks = neighbours.of(document, prefix)
+                chunks = neighbours.of(document, document.text[: gap.start])
                 around = RepositoryContext(context, document.path, document.repository, chunks, share)
             yield AskedGap(
                 problem, prefix, suffix, stops, context - _answer(gap.kind, settings, context), around

@@ -121,9 +121,13 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
     else:
         notes.append(f"The figures without a layout's name are of {main.upper()}.")
     if settings.neighbour_share:
+        which = {
+            "similar": "the most similar one next to the file",
+            "imported": "those of imported files next to the file",
+        }
         notes.append(
-            f"Up to {settings.neighbour_share:.0%} of the context are parts of other files of the repository, also "
-            "of files that a stage was trained on."
+            f"Up to {settings.neighbour_share:.0%} of the context are parts of other files of the repository "
+            f"({which[settings.neighbours]}), also of files that a stage was trained on."
         )
     if settings.suffix != "own" and main is not None:
         other = "a gap of another file" if files > 1 else "another gap of the file"

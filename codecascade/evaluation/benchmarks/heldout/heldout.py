@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from codecascade.corpus.corpus import Corpus
-from codecascade.corpus.neighbours import Neighbours
+from codecascade.corpus.neighbours import NeighbourChoice, Neighbours
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
@@ -56,16 +56,16 @@ def tasks(context: EvaluationContext) -> list[Task]:
     # No more are drawn than are asked: each of them holds a part of its file.
     wanted = settings.model_copy(update={"problems": context.settings.most_problems(settings.problems)})
     problems = heldout_problems(corpus.documents("heldout", "code"), wanted, context.seed)
-    neighbours = _neighbours(corpus) if settings.neighbour_share else None
+    neighbours = _neighbours(corpus, settings.neighbours) if settings.neighbour_share else None
     gaps = list(asked_gaps(problems, context.model, settings, neighbours))
     return [
         _task(gap, layout, settings) for layout in heldout_layouts(context.model, settings) for gap in gaps
     ]
 
 
-def _neighbours(corpus: Corpus) -> Neighbours:
+def _neighbours(corpus: Corpus, choice: NeighbourChoice) -> Neighbours:
     """Of held-out files also those that models are trained on, as they are where somebody edits their own code."""
-    return Neighbours([corpus.documents(split, "code") for split in ("heldout", "train")])
+    return Neighbours([corpus.documents(split, "code") for split in ("heldout", "train")], choice)
 
 
 def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 
 GapKind = Literal["line", "rest", "block", "function", "span"]
@@ -39,6 +40,11 @@ class HeldoutSettings(BenchmarkSettings):
         lt=1,
         description="share of the context for other files of the repository; 0: none are shown",
     )
+    neighbours: NeighbourChoice = Field(
+        "similar",
+        description="which parts of them: similar, those most like the lines before the gap; imported, nearest to "
+        "the file those of files that are imported before the gap (Python, JavaScript, TypeScript)",
+    )
     format: Literal["editor", "psm", "spm", "left_to_right"] = Field(
         "editor",
         description="the layout of the main figures, where the model's family knows it; editor: the one that this "
@@ -67,6 +73,11 @@ class HeldoutSettings(BenchmarkSettings):
     @classmethod
     def _each_once(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(values))
+
+    @model_validator(mode="after")
+    def _shows_what_it_chooses(self) -> Self:
+        check_neighbours(self.neighbours, self.neighbour_share)
+        return self
 
     def most_tokens(self, kind: str) -> int:
         """The most tokens of an answer to a gap of this kind."""

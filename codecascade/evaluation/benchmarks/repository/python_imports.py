@@ -1,9 +1,7 @@
 """Python: resolves imports of other files of the repository, by the syntax tree, and finds where they are used.
 
-A module's file is looked for from every folder that packages of the repository are imported from: its root, the
-folders that hold a top-level package (``src``), and the importing file's own, as for a script, unless that folder is
-a package (whose ``types.py`` is not what ``import types`` means). Names that a package only passes on
-(``from .core import Engine`` in its ``__init__.py``) are followed to the file that defines them.
+Names that a package only passes on (``from .core import Engine`` in its ``__init__.py``) are followed to the file
+that defines them.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
 
+from codecascade.corpus.imports import RepositoryPaths
 from codecascade.corpus.reading.functions import Definition as DefinitionNode
 from codecascade.corpus.reading.functions import FunctionNode, SourcePositions
 from codecascade.evaluation.benchmarks.repository.uses import (
@@ -27,7 +25,6 @@ from codecascade.evaluation.benchmarks.repository.uses import (
 )
 from codecascade.ground.python_source import parse_module
 
-_INIT = "__init__.py"
 _LINE = re.compile(r"[^\r\n]*")
 _STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _MOST_IMPORTS = 500
@@ -94,9 +91,7 @@ class PythonRepository:
     def __init__(self, files: Mapping[str, str]) -> None:
         self._files = files
         self._modules: dict[str, _Module | None] = {}
-        packages = {PurePosixPath(path).parent for path in files if path.rpartition("/")[2] == _INIT}
-        above = {folder.parent for folder in packages}
-        self._roots = [".", *sorted(map(str, above - packages - {PurePosixPath(".")}))]
+        self._paths = RepositoryPaths(files)
 
     def uses(self, path: str) -> FileUses:
         module = self._module(path)
@@ -156,40 +151,19 @@ class PythonRepository:
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    path = self._file_of(module.path, alias.name.split("."), 0)
+                    path = self._paths.python_module(module.path, alias.name.split("."), 0)
                     if path is not None:
                         yield _Import(alias.asname or alias.name, path, None, _end(node))
             elif isinstance(node, ast.ImportFrom):
                 parts = (node.module or "").split(".") if node.module else []
                 for alias in node.names:
                     bound = alias.asname or alias.name
-                    inner = self._file_of(module.path, [*parts, alias.name], node.level)
-                    own = self._file_of(module.path, parts, node.level)
+                    inner = self._paths.python_module(module.path, [*parts, alias.name], node.level)
+                    own = self._paths.python_module(module.path, parts, node.level)
                     if own is not None and self._defined(own, alias.name) is not None:
                         yield _Import(bound, own, alias.name, _end(node))
                     elif inner is not None:
                         yield _Import(bound, inner, None, _end(node))
-
-    def _file_of(self, importer: str, parts: list[str], level: int) -> str | None:
-        """The file of a module, or of a package; None if it is not of this repository."""
-        folder = PurePosixPath(importer).parent
-        if level:
-            for _ in range(level - 1):
-                if folder == folder.parent:
-                    return None
-                folder = folder.parent
-            roots = [str(folder)]
-        elif not parts:
-            return None
-        else:
-            roots = [*self._roots, *[str(folder)] * (str(folder / _INIT) not in self._files)]
-        for root in roots:
-            base = PurePosixPath(root, *parts)
-            # A package comes before a module of its name; and `from . import name` is of a package only.
-            for path in (str(base / _INIT), *[f"{base}.py"] * bool(parts)):
-                if path in self._files and path != importer:
-                    return path
-        return None
 
     def _defined(self, path: str, name: str) -> Definition | None:
         """The definition of a name of a file, which may have imported it from another."""
@@ -216,7 +190,7 @@ class PythonRepository:
                 everything = alias.name == "*" and not name.startswith("_")
                 if not everything and name != (alias.asname or alias.name):
                     continue
-                path = self._file_of(module.path, parts, node.level)
+                path = self._paths.python_module(module.path, parts, node.level)
                 target = None if path is None else self._module(path)
                 if path is None or (everything and (target is None or name not in target.nodes)):
                     continue

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from posixpath import dirname, join, normpath
 
+from codecascade.corpus.imports import RepositoryPaths
 from codecascade.evaluation.benchmarks.repository.script_names import NAME as _NAME
 from codecascade.evaluation.benchmarks.repository.script_names import ScriptNames
 from codecascade.evaluation.benchmarks.repository.uses import (
@@ -44,12 +44,13 @@ _DEFINED = re.compile(
     rf"(?:function\b[ \t]*\*?|class|interface|type|enum|const|let|var)[ \t]*(?P<name>{_NAME})?",
     re.MULTILINE,
 )
-_EXPORTED_LIST = re.compile(r"^export\s*\{(?P<names>[^}]{0,2000})\}\s*;?\s*$", re.MULTILINE)
-_DEFAULT_NAME = re.compile(rf"^export\s+default\s+(?P<name>{_NAME})\s*;?\s*$", re.MULTILINE)
+_EXPORTED_LIST = re.compile(r"^export\s*\{(?P<names>[^}]{0,2000})\}[ \t]{0,100};?[ \t]{0,100}$", re.MULTILINE)
+_DEFAULT_NAME = re.compile(
+    rf"^export\s+default\s+(?P<name>{_NAME})[ \t]{{0,100}};?[ \t]{{0,100}}$", re.MULTILINE
+)
 _LINE = re.compile(r"[^\r\n]*")
 _GO_ON = ("=", "|", "&", ",", "?", ":", "=>", "extends")
 _NEXT = re.compile(r"\s*[|&]")
-_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts")
 _DEFAULT, _EVERYTHING = "default", "*"
 _MOST_STEPS = 8
 _MOST_IMPORTS = 500
@@ -131,7 +132,7 @@ class ScriptRepository:
     """The JavaScript and TypeScript files of a repository, by path; see :class:`.uses.RepositoryReader`."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = files
+        self._files, self._paths = files, RepositoryPaths(files)
         self._scripts: dict[str, _Script] = {}
 
     def uses(self, path: str) -> FileUses:
@@ -140,7 +141,7 @@ class ScriptRepository:
         uses: dict[tuple[str, str], Use] = {}
         bound = Counter(each.bound for each in script.imports)
         for each in script.imports[:_MOST_IMPORTS]:
-            source = self._file_of(path, each.source)
+            source = self._paths.script(path, each.source)
             if source is None or source == path or bound[each.bound] > 1:
                 continue
             if each.name != _EVERYTHING:
@@ -163,16 +164,6 @@ class ScriptRepository:
                         uses[found.path, found.name] = use
         return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(imported.values()))
 
-    def _file_of(self, importer: str, source: str) -> str | None:
-        base = normpath(join(dirname(importer), source))
-        stem = base.rpartition(".")[0] if base.endswith((".js", ".mjs", ".cjs", ".jsx")) else base
-        candidates = (
-            base,
-            *(stem + ending for ending in _ENDINGS),
-            *(f"{base}/index{ending}" for ending in _ENDINGS),
-        )
-        return next((path for path in candidates if path in self._files), None)
-
     def _defined(self, path: str, name: str) -> Definition | None:
         """The definition of an exported name, which the file may pass on from another."""
         waiting, seen = [(path, name)], set[tuple[str, str]]()
@@ -185,7 +176,7 @@ class ScriptRepository:
             if (found := script.definition(here[1])) is not None:
                 return found
             for match in _PASSED_ON.finditer(script.text):
-                source = self._file_of(here[0], match["source"])
+                source = self._paths.script(here[0], match["source"])
                 names = {bound: name for name, bound in _pairs(match["names"])} if match["names"] else None
                 if source is not None and (names is None or here[1] in names):
                     waiting.append((source, here[1] if names is None else names[here[1]]))
