@@ -221,5 +221,6 @@ BENCHMARKS = (
         size=_size,
         shows_trained=lambda used: True,
         kept_out="never",
+        version=2,
     ),
 )

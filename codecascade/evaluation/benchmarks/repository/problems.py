@@ -11,7 +11,7 @@ from codecascade.evaluation.benchmarks.repository.files import READ_WITH, Reposi
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
 from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 from codecascade.evaluation.benchmarks.repository.settings import FileContext, RepositorySettings
-from codecascade.evaluation.benchmarks.repository.uses import FileUses, RepositoryReader
+from codecascade.evaluation.benchmarks.repository.uses import FileUses, RepositoryReader, Use
 from codecascade.ground.seeds import generator
 from codecascade.tokens.repository import RepositoryChunk
 
@@ -76,7 +76,7 @@ def repository_problems(
         prefix, middle, suffix = text[: use.start], text[use.start : use.end], text[use.end :]
         query = query_words(prefix)
         chunks: dict[FileContext, tuple[RepositoryChunk, ...]] = {"none": ()}
-        chunks["imported"] = tuple(by_similarity(query, _imported(found.uses))[-_MOST_CHUNKS:])
+        chunks["imported"] = tuple(by_similarity(query, _imported(found.uses, use))[-_MOST_CHUNKS:])
         if key in indexes:
             chunks["similar"] = tuple(indexes[key].similar(query, found.path, _MOST_CHUNKS))
         others = _others(chosen, found, seed)
@@ -135,20 +135,20 @@ def _of_repository(
                 yield found, fitting[turn]
 
 
-def _imported(uses: FileUses) -> list[RepositoryChunk]:
-    return [RepositoryChunk(found.path, found.text) for found in uses.imported]
+def _imported(uses: FileUses, asked: Use | None = None) -> list[RepositoryChunk]:
+    return [RepositoryChunk(found.path, found.text) for found in uses.definitions(asked)]
 
 
 def _others(chosen: Sequence[tuple[_Found, int]], found: _Found, seed: int) -> _Found | None:
     """Another problem's file, which imports from other files than this one does; None if there is none."""
-    own = {definition.path for definition in found.uses.imported} | {found.path}
+    own = {definition.path for definition in found.uses.definitions()} | {found.path}
     fitting = {
         (each.repository.name, each.path): each
         for each, _ in chosen
         if READ_WITH[each.language] == READ_WITH[found.language]
         and (
             each.repository.name != found.repository.name
-            or own.isdisjoint({definition.path for definition in each.uses.imported} | {each.path})
+            or own.isdisjoint({definition.path for definition in each.uses.definitions()} | {each.path})
         )
     }
     if not fitting:

@@ -110,9 +110,7 @@ class PythonRepository:
         for node in sorted(_loaded(module.tree), key=lambda node: (node.lineno, node.col_offset)):
             use = self._use(module, node, known, longest)
             if use is not None and use.definition.path != path:
-                found = use.definition
-                imported.setdefault((found.path, found.name), found)
-                uses.setdefault((found.path, found.name), use)
+                uses.setdefault((use.definition.path, use.definition.name), use)
         others = (found for found in imported.values() if found.path != path)
         return FileUses(tuple(sorted(uses.values(), key=lambda use: use.start)), tuple(others))
 

@@ -146,7 +146,7 @@ class ScriptRepository:
                 continue
             if each.name != _EVERYTHING:
                 found = self._defined(source, each.name)
-                if found is not None:
+                if found is not None and found.path != path:
                     imported.setdefault((found.path, found.name), found)
                     use = _first(script, each, found)
                     if use is not None:
@@ -157,8 +157,9 @@ class ScriptRepository:
             for place in script.names.places(each.bound, each.end):
                 match = _MEMBER.match(script.code, place + len(each.bound))
                 found = None if match is None else self._defined(source, match["name"])
-                if match is not None and found is not None and (found.path, found.name) not in uses:
-                    imported.setdefault((found.path, found.name), found)
+                if match is None or found is None or found.path == path:
+                    continue
+                if (found.path, found.name) not in uses:
                     use = _use(script, match.start("name"), match["name"], found)
                     if use is not None:
                         uses[found.path, found.name] = use

@@ -43,10 +43,19 @@ class Use:
 
 @dataclass(frozen=True)
 class FileUses:
-    """Of one file: the first uses, in text order, and all definitions of other files that its imports name."""
+    """Of one file: the first uses, in text order, and the definitions of other files that its imports name."""
 
     uses: tuple[Use, ...] = ()
     imported: tuple[Definition, ...] = ()
+
+    def definitions(self, without: Use | None = None) -> list[Definition]:
+        """What is imported by name, and what is used of imported modules (``module.name``).
+
+        Args:
+            without: a use that is not looked at: where it is asked for, it may not tell what it uses.
+        """
+        used = (use.definition for use in self.uses if use != without)
+        return list(dict.fromkeys((*self.imported, *used)))
 
 
 class RepositoryReader(Protocol):

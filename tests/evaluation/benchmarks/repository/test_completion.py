@@ -67,6 +67,17 @@ def test_each_line_is_asked_in_each_layout_with_each_context(shop: Path) -> None
     assert {chunk.path for chunk in shown["psm_similar"]} == SHOP.keys() - {"shop/till.py"}
 
 
+def test_what_is_asked_for_does_not_tell_what_is_shown(shop: Path) -> None:
+    till = "import shop.price as price\n\ntotal = price.price_of('tea', 1)\n"
+    (shop / "shop" / "till.py").write_text(till)
+    by_form = {task.fields["format"]: task for task in made(shop) if "till" in task.task_id}
+    assert by_form["psm_imported"].expected == "price_of('tea', 1)"
+    assert by_form["psm_imported"].prompt.repository.chunks == ()
+    (shop / "shop" / "till.py").write_text(till.replace("total", "from shop.price import price_of\ntotal"))
+    [asked] = [t for t in made(shop) if "till" in t.task_id and t.fields["format"] == "psm_imported"]
+    assert [chunk.path for chunk in asked.prompt.repository.chunks] == ["shop/price.py"]
+
+
 def test_a_model_that_cant_infill_is_asked_left_to_right(shop: Path) -> None:
     assert {task.fields["layout"] for task in made(shop, formats=())} == {"left_to_right"}
     assert {task.fields["layout"] for task in made(shop, left_to_right=False)} == {"psm"}

@@ -173,5 +173,8 @@ def test_all_imported_definitions_are_shown_used_or_not() -> None:
     files = PythonRepository(
         {**FILES, "m.py": "from shop import Motor, build\nimport shop.parts.door as d\nd.opened(1)\n"}
     )
-    names = {(part.name, part.path) for part in files.uses("m.py").imported}
-    assert names == {("Engine", CORE_PY), ("build", CORE_PY), ("opened", DOOR)}
+    uses = files.uses("m.py")
+    by_name = {("Engine", CORE_PY), ("build", CORE_PY)}
+    assert {(part.name, part.path) for part in uses.definitions()} == by_name | {("opened", DOOR)}
+    # Of a module's name only its use tells what it is.
+    assert {(part.name, part.path) for part in uses.definitions(uses.uses[0])} == by_name

@@ -95,6 +95,16 @@ def test_nothing_is_found_where_no_other_file_is_used(text: str) -> None:
     assert found(text) == []
 
 
+def test_what_comes_back_from_the_file_itself_is_not_of_another() -> None:
+    files = {
+        "src/index.ts": "export * from './m';\n",
+        "src/m.ts": "import * as all from './index';\nimport { secret as own } from './index';\n"
+        "export function secret() {\n  return 1;\n}\nall.secret(12345);\nown(12345);\n",
+    }
+    uses = ScriptRepository(files).uses("src/m.ts")
+    assert uses.uses == () and uses.definitions() == []
+
+
 def test_definitions_are_shown_up_to_their_end() -> None:
     files = {**FILES, "src/way.ts": "export type Way =\n  | 'in'\n  | 'out';\nexport const last = 1;\n"}
     text = "import { priceOf, Price } from './price';\nimport { Way } from './way';\n"
