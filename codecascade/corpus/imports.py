@@ -7,10 +7,10 @@ Names are not followed to where they are defined.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from posixpath import dirname, join, normpath
+from typing import TypeVar
 
 SCRIPTS = frozenset({"javascript", "typescript"})
 """Languages whose files import each other."""
@@ -23,11 +23,12 @@ _FROM = re.compile(
 _IMPORT = re.compile(r"^[ \t]{0,100}import[ \t]{1,20}(?P<names>[\w., \t]{1,4000})", re.MULTILINE)
 _COMMENT = re.compile(r"#[^\n]*")
 _SOURCE = re.compile(
-    r"""(?:\bfrom|\bimport|\brequire)[ \t]{0,20}\(?[ \t]{0,20}['"](\.{1,2}/[^'"\n]{1,300})['"]"""
+    r"""(?:\bfrom|\bimport|\brequire)[ \t]{0,20}\(?[ \t]{0,20}['"](\.{1,2}(?:/[^'"\n]{0,300})?)['"]"""
 )
 _ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".cts")
 _MOST = 500
-"""Imports of one file that are looked up, at most."""
+"""Different imports of one file that are looked up, at most."""
+Found = TypeVar("Found")
 
 
 class RepositoryPaths:
@@ -38,11 +39,11 @@ class RepositoryPaths:
 
     def imported(self, text: str, path: str, language: str) -> frozenset[str]:
         """The files that a text imports which stands in the file ``path``; none for a language that is not read."""
+        found: Iterable[str | None] = ()
         if language == "python":
-            found = self._of_python(text, path)
-        else:
-            sources = (match[1] for match in _SOURCE.finditer(text) if language in SCRIPTS)
-            found = (self.script(path, source) for source in islice(sources, _MOST))
+            found = (self.python_module(path, parts, level) for parts, level in _first(_python_modules(text)))
+        elif language in SCRIPTS:
+            found = (self.script(path, source) for source in _first(m[1] for m in _SOURCE.finditer(text)))
         return frozenset(file for file in found if file is not None and file != path)
 
     def python_module(self, importer: str, parts: Sequence[str], level: int) -> str | None:
@@ -66,7 +67,8 @@ class RepositoryPaths:
         elif not parts:
             return None
         else:
-            roots = [*self._roots_of.get(parts[0], ()), *[folder] * (join(folder, _INIT) not in self._paths)]
+            known = self._roots_of.get("/".join(parts[:2]), ())
+            roots = [*known, *[folder] * (join(folder, _INIT) not in self._paths)]
         for root in roots:
             base = join(root, *parts)
             # A package comes before a module of its name; and `from . import name` is of a package only.
@@ -82,35 +84,22 @@ class RepositoryPaths:
         candidates = (
             base,
             *(stem + ending for ending in _ENDINGS),
-            *(f"{base}/index{ending}" for ending in _ENDINGS),
+            *(normpath(join(base, f"index{ending}")) for ending in _ENDINGS),
         )
         return next((path for path in candidates if path in self._paths), None)
 
-    def _of_python(self, text: str, path: str) -> Iterator[str | None]:
-        for match in islice(_FROM.finditer(text), _MOST):
-            parts = match["module"].split(".") if match["module"] else []
-            if "" in parts:
-                continue
-            level = len(match["dots"])
-            yield self.python_module(path, parts, level)
-            for name in islice(_names(match["names"].lstrip("(")), _MOST):
-                yield self.python_module(path, [*parts, name], level)
-        for match in islice(_IMPORT.finditer(text), _MOST):
-            for name in _names(match["names"]):
-                yield self.python_module(path, name.split("."), 0)
-
     @cached_property
     def _roots_of(self) -> dict[str, list[str]]:
-        """The folders in which an absolute import is looked for, by the first part of its name."""
+        """The folders in which an absolute import is looked for, by the first one or two parts of its name."""
         packages = {dirname(path) for path in self._paths if path.rpartition("/")[2] == _INIT}
         roots = ["", *sorted({dirname(folder) for folder in packages} - packages - {""})]
         below: dict[str, set[str]] = {root: set() for root in roots}
         for path in self._paths:
             parts = path.removesuffix(".py").split("/")
-            for depth, part in enumerate(parts):
+            for depth in range(len(parts)):
                 folder = "/".join(parts[:depth])
                 if folder in below:
-                    below[folder].add(part)
+                    below[folder] |= {parts[depth], "/".join(parts[depth : depth + 2])}
         found: dict[str, list[str]] = {}
         for root in roots:
             for name in below[root]:
@@ -118,8 +107,30 @@ class RepositoryPaths:
         return found
 
 
+def _python_modules(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The parts of each name that may be one of a module, and the points before it."""
+    for match in _FROM.finditer(text):
+        parts, level = tuple(match["module"].split(".") if match["module"] else ()), len(match["dots"])
+        if "" not in parts:
+            yield parts, level
+            yield from (((*parts, name), level) for name in _names(match["names"].lstrip("(")))
+    for match in _IMPORT.finditer(text):
+        yield from ((tuple(name.split(".")), 0) for name in _names(match["names"]))
+
+
 def _names(text: str) -> Iterator[str]:
     """The names of an import, without what they are called here (``a as b``)."""
     for each in _COMMENT.sub("", text).split(","):
-        if (words := each.split()) and words[0].replace(".", "").isidentifier():
+        if (words := each.split()) and all(part.isidentifier() for part in words[0].split(".")):
             yield words[0]
+
+
+def _first(found: Iterable[Found]) -> Iterator[Found]:
+    """The first different ones."""
+    seen: set[Found] = set()
+    for each in found:
+        if each not in seen:
+            seen.add(each)
+            yield each
+            if len(seen) == _MOST:
+                return

@@ -95,6 +95,27 @@ def test_scripts(path: str, text: str, found: list[str]) -> None:
         assert sorted(SCRIPTS.imported(text, path, language)) == found
 
 
+def test_an_index_of_the_folder_or_the_one_above() -> None:
+    paths = RepositoryPaths(["index.js", "lib/index.ts", "lib/a.ts"])
+    for source, found in (
+        (".", "lib/index.ts"),
+        ("..", "index.js"),
+        ("./", "lib/index.ts"),
+        ("../", "index.js"),
+    ):
+        assert paths.imported(f"import x from '{source}'", "lib/a.ts", "typescript") == {found}
+
+
+def test_look_ups_have_a_bound() -> None:
+    paths = RepositoryPaths([f"p{n}/tests/__init__.py" for n in range(300)] + ["last.py", "first.py"])
+    names = "".join(f"import first, m{n}\nfrom tests import n{n}\n" for n in range(400))
+    assert paths.imported(f"{names}import last\n", "a.py", "python") == {"first.py", "p0/tests/__init__.py"}
+    assert paths.imported("import first\n" * 2000 + "import last\n", "a.py", "python") == {
+        "first.py",
+        "last.py",
+    }
+
+
 def test_other_languages_are_not_read() -> None:
     assert not PYTHON.imported("from .types import x\nimport './view'\n", "src/shop/core.py", "ruby")
 

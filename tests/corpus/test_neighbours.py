@@ -95,9 +95,12 @@ def test_parts_of_imported_files_stand_nearest() -> None:
 def test_nothing_is_known_of_the_gap() -> None:
     table = repository(("engine", ENGINE), ("shop", SHOP), ("car", CAR))
     found = Neighbours([table], "imported")
-    gap_in_the_import = found.of(make_document(CAR, "car"), "from ")
-    other = CAR.replace("from engine import Engine", "from shop import price")
-    assert gap_in_the_import == found.of(make_document(other, "car"), "from ")
+    before = "# the price of a key\nfrom "
+    imports = ("engine import Engine", "shop import price", "shop import *\nfrom engine import *")
+    shown = [found.of(make_document(f"{before}{each}\nEngine(price)\n", "car"), before) for each in imports]
+    assert len(shown[0]) == 2 and shown[0] == shown[1] == shown[2]
+    whole = found.of(make_document(CAR, "car"), f"{before}engine import Engine")
+    assert whole[-1].path == "engine.py" != shown[0][-1].path
 
 
 def test_scripts_of_both_languages_import_each_other() -> None:

@@ -73,7 +73,7 @@ def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> d
     What a later version of a benchmark measured differs from what an earlier one did, whatever the settings.
     """
     versions = (first.version, second.version)
-    return ({"the benchmark's version": versions} if first.version != second.version else {}) | {
+    return ({"version of the benchmark": versions} if first.version != second.version else {}) | {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
         if name in second.settings

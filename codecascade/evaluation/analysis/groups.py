@@ -177,7 +177,7 @@ class Figures:
         if one.version != two.version:
             raise UserError(
                 f"{first} and {second} were measured by versions {one.version} and {two.version} of {one.name}; "
-                "measure both by one"
+                "measure both by the same version"
             )
         other = [
             f"{name} {one.settings[name]!r} and {two.settings[name]!r}"

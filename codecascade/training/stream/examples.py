@@ -34,7 +34,8 @@ class TrainingExample:
             question.
         infilled: the document was split and rearranged.
         truncated: the last turns of the dialogue did not fit into the context.
-        before: of an infilled document, all its text before the gap, also what the example leaves out.
+        before: of an infilled document, all its text before the gap, also what the example leaves out, until it is
+            known which other files are shown.
     """
 
     ids: NDArray[np.int32]
@@ -81,7 +82,8 @@ def training_example(
                     ids=np.insert(example.ids, begin, more),
                     weights=np.insert(example.weights, begin, light),
                 )
-            return example
+            # Many examples wait for their row; they need not hold their texts.
+            return replace(example, before="")
     return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
 
 

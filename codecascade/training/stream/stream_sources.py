@@ -186,7 +186,8 @@ class ExampleSequence:
         generator(self._seed, document.id).shuffle(functions)
         chosen = functions[epoch % len(functions)]
         alone = document._replace(text=chosen.standalone.rstrip() + "\n")
-        return self._example(f"{document.id}/{chosen.qualified_name}", lambda: alone, epoch)
+        above = document.text[: chosen.start]
+        return self._example(f"{document.id}/{chosen.qualified_name}", lambda: alone, epoch, above=above)
 
     def _example(
         self,
@@ -195,8 +196,13 @@ class ExampleSequence:
         epoch: int,
         *,
         ids: NDArray[Any] | None = None,
+        above: str = "",
     ) -> TrainingExample:
-        """The example of a document, which is read where its text is needed."""
+        """The example of a document, which is read where its text is needed.
+
+        Args:
+            above: what is before it in its file, where it is a part of one.
+        """
         return training_example(
             self._tokenizer,
             lambda: document().text,
@@ -207,7 +213,7 @@ class ExampleSequence:
             ids=ids,
             others=None
             if self._neighbours is None
-            else lambda before, room: self._others(document(), before, room),
+            else lambda before, room: self._others(document(), above + before, room),
         )
 
     def _others(self, document: Document, before: str, room: int) -> list[int]:

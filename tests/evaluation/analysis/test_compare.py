@@ -238,7 +238,7 @@ def test_another_version_of_a_benchmark_is_refused(tmp_path: Path) -> None:
 
     first, later = evaluation("a"), evaluation("b", version=2)
     with pytest.raises(
-        UserError, match=r"other settings: the benchmark's version 1 and 2; measure both alike"
+        UserError, match=r"other settings: version of the benchmark 1 and 2; measure both alike"
     ):
         compare(first, later)
     assert compare(later, evaluation("c", version=2)).benchmarks

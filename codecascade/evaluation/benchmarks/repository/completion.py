@@ -5,9 +5,10 @@ repositories: held-out files of a corpus, or the files of a folder. A problem is
 and what is asked for is the rest of its line from the name on.
 
 Each problem is asked with nothing of other files (``none``), with the definitions that its file imports
-(``imported``), with parts of the repository that resemble the lines before the cursor (``similar``), and with what
-another problem's file imports (``wrong``), which shows how much of a gain is of more text alone. In each the model
-sees the same part of the cursor's own file. Every answer is judged by its first line, in infilling and left to right.
+(``imported``; of a module, those that it uses elsewhere), with parts of the repository that resemble the lines before
+the cursor (``similar``), and with what another problem's file imports (``wrong``), which shows how much of a gain is
+of more text alone. In each the model sees the same part of the cursor's own file. Every answer is judged by its first
+line, in infilling and left to right.
 """
 
 from __future__ import annotations

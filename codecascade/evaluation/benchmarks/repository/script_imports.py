@@ -44,10 +44,8 @@ _DEFINED = re.compile(
     rf"(?:function\b[ \t]*\*?|class|interface|type|enum|const|let|var)[ \t]*(?P<name>{_NAME})?",
     re.MULTILINE,
 )
-_EXPORTED_LIST = re.compile(r"^export\s*\{(?P<names>[^}]{0,2000})\}[ \t]{0,100};?[ \t]{0,100}$", re.MULTILINE)
-_DEFAULT_NAME = re.compile(
-    rf"^export\s+default\s+(?P<name>{_NAME})[ \t]{{0,100}};?[ \t]{{0,100}}$", re.MULTILINE
-)
+_EXPORTED_LIST = re.compile(r"^export\s*\{(?P<names>[^}]{0,2000})\}[ \t\r]*(?:;[ \t\r]*)?$", re.MULTILINE)
+_DEFAULT_NAME = re.compile(rf"^export\s+default\s+(?P<name>{_NAME})[ \t\r]*(?:;[ \t\r]*)?$", re.MULTILINE)
 _LINE = re.compile(r"[^\r\n]*")
 _GO_ON = ("=", "|", "&", ",", "?", ":", "=>", "extends")
 _NEXT = re.compile(r"\s*[|&]")

@@ -43,7 +43,7 @@ class Use:
 
 @dataclass(frozen=True)
 class FileUses:
-    """Of one file: the first uses, in text order, and the definitions of other files that its imports name."""
+    """Of one file: the first uses, in text order, and the definitions of other files that it imports by name."""
 
     uses: tuple[Use, ...] = ()
     imported: tuple[Definition, ...] = ()
@@ -52,9 +52,11 @@ class FileUses:
         """What is imported by name, and what is used of imported modules (``module.name``).
 
         Args:
-            without: a use that is not looked at: where it is asked for, it may not tell what it uses.
+            without: a use whose line is not looked at from there on: where it is asked for, it may not tell what it
+                uses.
         """
-        used = (use.definition for use in self.uses if use != without)
+        hidden = range(0) if without is None else range(without.start, without.end)
+        used = (use.definition for use in self.uses if use.start not in hidden)
         return list(dict.fromkeys((*self.imported, *used)))
 
 

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from codecascade.corpus.build import build_corpus
-from codecascade.corpus.corpus import Corpus
-from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.benchmarks.heldout.asking import heldout_layouts
 from codecascade.evaluation.benchmarks.heldout.heldout import tasks
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
@@ -18,12 +15,7 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.notation import is_plain
-from codecascade.evaluation.running.inputs import Inputs, made_with
-from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt, TextPrompt
-from codecascade.generation.backend import TextRequest
-from codecascade.generation.local_backend import encode_request
-from codecascade.generation.requests import SamplingParams
 from codecascade.ground.files.json_lines import write_jsonl
 
 NAME = "infilling_heldout"
@@ -31,22 +23,6 @@ NAME = "infilling_heldout"
 
 def settings(**own: Any) -> EvaluateSettings:
     return EvaluateSettings(infilling_heldout={"problems": 28, **own})
-
-
-@pytest.fixture
-def scoring(oracle: Any) -> Any:
-    """A model that answers by a function of the request's place in the list, and tells probabilities."""
-
-    class Scoring(oracle):  # type: ignore[misc]
-        scored = 0
-
-        def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-            for index, ids in reversed(list(enumerate(sequences))):
-                type(self).scored += 1
-                # Each token costs its own number of nats.
-                yield index, [-(token % 7) / 10 for token in ids[1:]]
-
-    return Scoring
 
 
 def test_every_layout_sees_the_same_file_and_ends_alike(corpus: Any) -> None:
@@ -274,59 +250,3 @@ def test_the_plan_knows_the_size() -> None:
     assert tokens(layouts=()) < tokens() < tokens(layouts=("psm", "left_to_right"))
     assert tokens(kinds=("line",))[1] < tokens(kinds=("function",))[1]
     assert BENCHMARKS[NAME].needs == {"corpus"}, "nothing is run"
-
-
-@pytest.fixture(scope="module")
-def repositories(tmp_path_factory: pytest.TempPathFactory, modules_of_two: dict[str, str]) -> Corpus:
-    """A built corpus of one repository, some files of which are held out."""
-    folder = tmp_path_factory.mktemp("corpus")
-    for name, text in modules_of_two.items():
-        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "source" / name).write_text(text)
-    build_corpus([str(folder / "source")], folder / "corpus", CorpusSettings(heldout_share=0.3))
-    return Corpus.open(folder / "corpus")
-
-
-@pytest.fixture(scope="module")
-def modules_of_two() -> dict[str, str]:
-    names = ("apple", "banana", "cherry", "damson", "elder", "fig")
-    return {
-        f"{name}.py": "".join(
-            f"def {name}_{n}(first, second):\n    {name} = first + {n}\n    return {name} * second\n\n\n"
-            for n in range(8)
-        )
-        for name in names
-    }
-
-
-@pytest.mark.parametrize("layout", ["psm", "spm"])
-def test_other_files_of_the_repository_come_first(
-    repositories: Corpus, tokenizer: Any, scoring: Any, measure: Any, layout: str
-) -> None:
-    chosen = settings(format=layout, neighbour_share=0.5, context_tokens=1600)
-    assert repositories.manifest.heldout_by == "path"
-    model = EvaluatedModel(
-        infilling_formats=("psm", "spm"), count_tokens=lambda text: len(tokenizer.encode(text))
-    )
-    context = EvaluationContext(chosen, model, corpus=repositories)
-    made = tasks(context)
-    assert len(made) >= 40
-    for task in made:
-        around = task.prompt.repository
-        assert around is not None and around.chunks and around.path == task.fields["path"]
-        assert task.fields["path"] not in {chunk.path for chunk in around.chunks}
-        prompt = encode_request(tokenizer, TextRequest(task.prompt, SamplingParams(task.max_new_tokens))).ids
-        assert task.reference is not None
-        reference = task.reference(tokenizer)
-        # The prompt is what comes before the middle, but for a token that healing took back.
-        shown = [each for each in reference.ids[: reference.first] if each not in tokenizer.special_ids]
-        asked = [each for each in prompt if each not in tokenizer.special_ids]
-        assert shown[: len(asked) - 2] == asked[:-2] and len(asked) > 300
-    for name, wanted in ((NAME, chosen), (NAME, settings()), ("repository_completion", settings())):
-        benchmark = BENCHMARKS[name]
-        header = made_with(benchmark, Inputs(corpus=repositories), used_settings(benchmark, wanted))
-        assert ("trained files" in header) == (wanted is chosen or name != NAME)
-    result, _ = measure(NAME, scoring(tokenizer, lambda prompt: ""), chosen, corpus=repositories)
-    assert result.metrics["middle_nats_per_byte"].n > 0 and "other files of the repository" in " ".join(
-        result.notes
-    )

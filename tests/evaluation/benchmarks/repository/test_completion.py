@@ -78,6 +78,20 @@ def test_what_is_asked_for_does_not_tell_what_is_shown(shop: Path) -> None:
     assert [chunk.path for chunk in asked.prompt.repository.chunks] == ["shop/price.py"]
 
 
+def test_nothing_of_the_masked_line_tells_what_is_shown(shop: Path) -> None:
+    till = "import shop.price as price\nimport shop.stock as stock\n\n"
+    line = "total = price.price_of(stock.Stock(), 1)\n"
+    for text, shown in ((till + line, []), (f"{till}{line}stock.Stock()\n", [])):
+        (shop / "shop" / "till.py").write_text(text)
+        made_of = [task for task in made(shop) if task.fields["format"] == "psm_imported"]
+        [asked] = [task for task in made_of if "till" in task.task_id and "price_of" in task.task_id]
+        assert [chunk.path for chunk in asked.prompt.repository.chunks] == shown
+    # What is used before it is shown, as in any editor.
+    (shop / "shop" / "till.py").write_text(f"{till}stock.Stock()\n{line}")
+    [asked] = [t for t in made(shop) if t.fields["format"] == "psm_imported" and "till.py:5" in t.task_id]
+    assert [chunk.path for chunk in asked.prompt.repository.chunks] == ["shop/stock.py"]
+
+
 def test_a_model_that_cant_infill_is_asked_left_to_right(shop: Path) -> None:
     assert {task.fields["layout"] for task in made(shop, formats=())} == {"left_to_right"}
     assert {task.fields["layout"] for task in made(shop, left_to_right=False)} == {"psm"}

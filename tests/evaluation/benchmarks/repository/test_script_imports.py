@@ -105,6 +105,14 @@ def test_what_comes_back_from_the_file_itself_is_not_of_another() -> None:
     assert uses.uses == () and uses.definitions() == []
 
 
+@pytest.mark.parametrize("end", [";\r\n", " ;  \n", f"; // {'a' * 150}\n", "\n"])
+def test_exports_at_the_end_of_any_line(end: str) -> None:
+    own = "import area, { other } from './p';\nconst x = area(12345);\nconst y = other(12345);\n"
+    exported = f"function foo(a) {{ return a }}\nexport default foo{end}export {{ foo as other }}{end}"
+    uses = ScriptRepository({"p.ts": exported, "m.ts": own}).uses("m.ts")
+    assert [use.name for use in uses.uses] == ["area", "other"]
+
+
 def test_definitions_are_shown_up_to_their_end() -> None:
     files = {**FILES, "src/way.ts": "export type Way =\n  | 'in'\n  | 'out';\nexport const last = 1;\n"}
     text = "import { priceOf, Price } from './price';\nimport { Way } from './way';\n"
