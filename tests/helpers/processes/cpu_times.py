@@ -16,6 +16,8 @@ import pytest
 
 KEY = "CPU seconds"
 _PROCESSES = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+"""In a second. A test may put something else in the place of ``os.sysconf``."""
 
 
 class CpuTimes:
@@ -75,4 +77,4 @@ def cpu_seconds() -> float:
         for process_id, used_ticks in below.get(parents.pop(), ()):
             ticks += used_ticks
             parents.append(process_id)
-    return own + ticks / os.sysconf("SC_CLK_TCK")
+    return own + ticks / _TICKS
