@@ -85,15 +85,13 @@ def evaluate(
                 "metric": benchmark.metric,
                 "higher_is_better": benchmark.higher_is_better,
                 "settings": shown,
-                **version_of(benchmark),
                 "licence": benchmark.licence,
                 **result.about,
             }
             result = dataclasses.replace(result, about=about)
             result.save(folder, made_with=header)
-        else:
-            # It was once kept only with what a result was made with, which is the same.
-            result = dataclasses.replace(result, about={**result.about, **version_of(benchmark)})
+        # What a result was made with has it already.
+        result = dataclasses.replace(result, about={**result.about, **version_of(benchmark)})
         # A stop may have come between the saving of the result and the removal of its journal.
         _remove_journal(folder, name)
         if inputs.contamination and inputs.corpus is not None:
