@@ -12,8 +12,8 @@ from functools import cached_property
 from posixpath import dirname, join, normpath
 from typing import TypeVar
 
-SCRIPTS = frozenset({"javascript", "typescript"})
-"""Languages whose files import each other."""
+READ_WITH = {"python": "python", "javascript": "script", "typescript": "script"}
+"""The languages, and with which others their files are read: those that import each other."""
 _INIT = "__init__.py"
 _FROM = re.compile(
     r"^[ \t]{0,100}from[ \t]{1,20}(?P<dots>\.{0,20})(?P<module>[\w.]{0,300})[ \t]{1,20}import\b"
@@ -40,9 +40,10 @@ class RepositoryPaths:
     def imported(self, text: str, path: str, language: str) -> frozenset[str]:
         """The files that a text imports which stands in the file ``path``; none for a language that is not read."""
         found: Iterable[str | None] = ()
-        if language == "python":
+        group = READ_WITH.get(language)
+        if group == "python":
             found = (self.python_module(path, parts, level) for parts, level in _first(_python_modules(text)))
-        elif language in SCRIPTS:
+        elif group == "script":
             found = (self.script(path, source) for source in _first(m[1] for m in _SOURCE.finditer(text)))
         return frozenset(file for file in found if file is not None and file != path)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from codecascade.corpus.documents import Document
-from codecascade.corpus.imports import SCRIPTS, RepositoryPaths
+from codecascade.corpus.imports import READ_WITH, RepositoryPaths
 from codecascade.corpus.similar_parts import LARGEST, MOST_FILES, PartIndex, query_words
 from codecascade.tokens.repository import RepositoryChunk
 
@@ -82,7 +82,7 @@ class Neighbours:
 
     def _group(self, language: str) -> str:
         """The languages whose files are shown to each other."""
-        return "scripts" if self._choice == "imported" and language in SCRIPTS else language
+        return READ_WITH.get(language, language) if self._choice == "imported" else language
 
     def _repository(self, key: _Key) -> _Repository:
         found = self._repositories.pop(key, None)

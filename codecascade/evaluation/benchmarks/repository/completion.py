@@ -18,11 +18,11 @@ from functools import partial
 
 import numpy as np
 
+from codecascade.corpus.imports import READ_WITH
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.benchmarks.repository.files import (
-    READ_WITH,
     Repository,
     corpus_repositories,
     counted_files,

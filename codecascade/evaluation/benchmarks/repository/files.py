@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.imports import READ_WITH
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
@@ -16,9 +17,6 @@ from codecascade.corpus.reading.faults import file_errors
 from codecascade.corpus.similar_parts import LARGEST
 from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.folders import METADATA_FILES
-
-READ_WITH = {"python": "python", "javascript": "script", "typescript": "script"}
-"""The languages, and with which others their files are read: those that import each other."""
 
 
 @dataclass

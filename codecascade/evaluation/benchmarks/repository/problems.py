@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from codecascade.corpus.imports import READ_WITH
 from codecascade.corpus.similar_parts import PartIndex, by_similarity, query_words
-from codecascade.evaluation.benchmarks.repository.files import READ_WITH, Repository
+from codecascade.evaluation.benchmarks.repository.files import Repository
 from codecascade.evaluation.benchmarks.repository.python_imports import PythonRepository
 from codecascade.evaluation.benchmarks.repository.script_imports import ScriptRepository
 from codecascade.evaluation.benchmarks.repository.settings import FileContext, RepositorySettings
