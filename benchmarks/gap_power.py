@@ -19,10 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from codecascade.corpus.code.gaps import GAP_KINDS
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.gains import Gain, best_gain
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_scores
-from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS
 from codecascade.evaluation.metrics import found_four_times_in_five
 from codecascade.evaluation.notation import (
     format_metric,

@@ -6,8 +6,8 @@ import math
 import re
 from typing import Literal
 
+from codecascade.corpus.code.syntax import OPENING, Syntax
 from codecascade.generation.editing.indentation import indent_of
-from codecascade.generation.editing.syntax import OPENING, Syntax
 from codecascade.generation.editing.top_level import TopLevel
 
 Verdict = Literal["goes on", "ends", "depends on the word"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from codecascade.corpus.code.syntax import OPENING, Scanner, Syntax
 from codecascade.generation.editing.indentation import indent_of
-from codecascade.generation.editing.syntax import OPENING, Scanner, Syntax
 
 _MOST = 1 << 16
 """Letters before and after the cursor in which brackets are looked for."""

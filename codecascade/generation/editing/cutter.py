@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecascade.corpus.code.syntax import syntax_of
 from codecascade.generation.editing.blocks import Block, is_comment
 from codecascade.generation.editing.brackets import BracketBudget
 from codecascade.generation.editing.indentation import indent_of
@@ -9,7 +10,6 @@ from codecascade.generation.editing.line import Line
 from codecascade.generation.editing.repeats import Suffix
 from codecascade.generation.editing.stops import EditorStops, StopReason
 from codecascade.generation.editing.surroundings import Surroundings
-from codecascade.generation.editing.syntax import syntax_of
 from codecascade.generation.editing.top_level import TopLevel
 
 FENCE = "```"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from codecascade.corpus.code.windows import PREFIX_SHARE
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.repository import LETTERS, SNIPPET, RepositoryChunk, repository_context
@@ -30,7 +31,7 @@ class EditorPrompt:
     path: str = ""
     repository: str = ""
     chunks: tuple[RepositoryChunk, ...] = ()
-    prefix_share: float = 0.75
+    prefix_share: float = PREFIX_SHARE
     context_share: float = 0.5
 
     def __post_init__(self) -> None:

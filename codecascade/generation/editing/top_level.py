@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from codecascade.corpus.code.syntax import Syntax
 from codecascade.generation.editing.imports import Imports
-from codecascade.generation.editing.syntax import Syntax
 
 _MOST_ALIKE = 5
 """Lines in a row that begin with the same word."""

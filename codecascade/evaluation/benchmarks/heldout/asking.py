@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
+from codecascade.corpus.code.gaps import GapKind
+from codecascade.corpus.code.windows import FileWindows
 from codecascade.corpus.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
-from codecascade.evaluation.benchmarks.heldout.settings import GapKind, HeldoutSettings
-from codecascade.evaluation.benchmarks.heldout.windows import FileWindows
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.task import EvaluatedModel, InfillingPrompt, Prompt, ReferenceTokens, TextPrompt

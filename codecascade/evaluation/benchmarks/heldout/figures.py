@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from codecascade.evaluation.benchmarks.heldout.grammars import EXTRA, GRAMMARS
-from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
-from codecascade.evaluation.benchmarks.heldout.structure import has_parser
+from codecascade.corpus.code.gaps import GAP_KINDS
+from codecascade.corpus.code.grammars import EXTRA, GRAMMARS
+from codecascade.corpus.code.structure import has_parser
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import main_layout
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import mean_scores, ratio_scores, values_by_problem

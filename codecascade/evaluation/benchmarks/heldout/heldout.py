@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from codecascade.corpus.code.gaps import GAP_KINDS, WEIGHTS
+from codecascade.corpus.code.structure import parses
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.neighbours import NeighbourChoice, Neighbours
 from codecascade.evaluation.answers.similarity import edit_similarity
@@ -23,9 +25,8 @@ from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.heldout.asking import AskedGap, asked_gaps, heldout_layouts
 from codecascade.evaluation.benchmarks.heldout.figures import heldout_notes, heldout_scores
-from codecascade.evaluation.benchmarks.heldout.problems import WEIGHTS, heldout_problems
-from codecascade.evaluation.benchmarks.heldout.settings import GAP_KINDS, HeldoutSettings
-from codecascade.evaluation.benchmarks.heldout.structure import parses
+from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import middle_of
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize

@@ -8,14 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from codecascade.corpus.code.gaps import WEIGHTS, Gap, GapDrawer, GapKind
 from codecascade.corpus.documents import Document
-from codecascade.evaluation.benchmarks.heldout.gaps import Gap, GapDrawer
-from codecascade.evaluation.benchmarks.heldout.settings import GapKind, HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.ground.seeds import generator
 
-WEIGHTS: dict[GapKind, int] = {"line": 2, "rest": 2, "block": 1, "function": 1, "span": 1}
-"""How many of each kind there are, as far as the files have them. Lines and rests of lines are what editors ask for
-most."""
 _FILES = 4
 """Files that are looked at, for each problem that is wanted."""
 _AROUND = 200

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from codecascade.corpus.code.gaps import GAP_KINDS, LONGEST_MIDDLE, GapKind
+from codecascade.corpus.code.windows import PREFIX_SHARE
 from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
-
-GapKind = Literal["line", "rest", "block", "function", "span"]
-GAP_KINDS: tuple[GapKind, ...] = get_args(GapKind)
 
 
 class HeldoutSettings(BenchmarkSettings):
@@ -32,7 +31,10 @@ class HeldoutSettings(BenchmarkSettings):
         2048, ge=64, description="tokens of the prompt and the room for the answer, as editors have them"
     )
     prefix_share: float = Field(
-        0.75, gt=0, lt=1, description="of a file that does not fit, the share that comes before the gap"
+        PREFIX_SHARE,
+        gt=0,
+        lt=1,
+        description="of a file that does not fit, the share that comes before the gap",
     )
     neighbour_share: float = Field(
         0.0,
@@ -67,7 +69,7 @@ class HeldoutSettings(BenchmarkSettings):
     heal: bool = Field(True, description="SPM and left to right with token healing")
     line_max_new_tokens: PositiveInt = Field(64, description="tokens per line or rest of a line, at most")
     max_new_tokens: PositiveInt = Field(256, description="tokens per middle of the other kinds, at most")
-    max_characters: PositiveInt = Field(600, description="longest middle, in characters")
+    max_characters: PositiveInt = Field(LONGEST_MIDDLE, description="longest middle, in characters")
 
     @field_validator("kinds", "layouts")
     @classmethod

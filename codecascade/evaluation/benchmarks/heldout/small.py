@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from codecascade.corpus.code.code_lines import code_lines
 from codecascade.corpus.corpus import Corpus
-from codecascade.evaluation.benchmarks.heldout.code_lines import code_lines
 from codecascade.evaluation.metrics import found_four_times_in_five
 from codecascade.ground.format import counted, show_bytes
 

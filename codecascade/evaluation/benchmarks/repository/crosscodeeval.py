@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import Field
 
+from codecascade.corpus.code.syntax import OPENING, Scanner, syntax_of
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.repository.judging import METRICS
 from codecascade.evaluation.benchmarks.repository.published import (
@@ -31,7 +32,6 @@ from codecascade.evaluation.benchmarks.repository.published import (
 from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task
-from codecascade.generation.editing.syntax import OPENING, Scanner, syntax_of
 from codecascade.ground.errors import UserError
 from codecascade.tokens.repository import RepositoryChunk
 

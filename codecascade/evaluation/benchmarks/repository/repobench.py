@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import Field
 
+from codecascade.corpus.code.syntax import Scanner, syntax_of
 from codecascade.evaluation.answers.similarity import edit_similarity
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.repository.published import (
@@ -41,7 +42,6 @@ from codecascade.evaluation.data import (
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task
-from codecascade.generation.editing.syntax import Scanner, syntax_of
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.tokens.repository import RepositoryChunk

@@ -218,7 +218,7 @@ def test_a_model_that_cant_infill_continues(
 def test_few_lines_and_missing_grammars_are_said(
     corpus: Any, tokenizer: Any, oracle: Any, measure: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codecascade.evaluation.benchmarks.heldout.grammars._parser", lambda grammar: None)
+    monkeypatch.setattr("codecascade.corpus.code.grammars._parser", lambda grammar: None)
     corpus.texts, corpus.language = ["int f(int a) {\n  return a + 1;\n}\n"], "c"
     result, rows = measure(NAME, oracle(tokenizer, lambda prompt: ""), EvaluateSettings(), corpus=corpus)
     said = " ".join(result.notes)

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
+from codecascade.corpus.code.windows import FileWindows
 from codecascade.corpus.documents import Document, document
 from codecascade.evaluation.benchmarks.heldout.problems import heldout_problems
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
-from codecascade.evaluation.benchmarks.heldout.windows import FileWindows
 
 
 def module(name: str, functions: int) -> Document:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from codecascade.evaluation.benchmarks.heldout.grammars import Grammar, grammar_of, nodes, tree_of
+from codecascade.corpus.code.grammars import Grammar, grammar_of, nodes, tree_of
 from codecascade.ground.python_source import parse_module
 
 BodyKind = Literal["function", "block", "definitions"]

@@ -10,6 +10,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
+PREFIX_SHARE = 0.75
+"""What the text before a gap gets of the room, where not all fits."""
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 

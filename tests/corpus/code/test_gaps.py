@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.benchmarks.heldout.code_lines import code_lines
-from codecascade.evaluation.benchmarks.heldout.gaps import Gap, GapDrawer
-from codecascade.evaluation.benchmarks.heldout.grammars import GRAMMARS, grammar_of
-from codecascade.evaluation.benchmarks.heldout.settings import GapKind
-from codecascade.evaluation.benchmarks.heldout.structure import bodies, has_parser, parses
+from codecascade.corpus.code.code_lines import code_lines
+from codecascade.corpus.code.gaps import Gap, GapDrawer, GapKind
+from codecascade.corpus.code.grammars import GRAMMARS, grammar_of
+from codecascade.corpus.code.structure import bodies, has_parser, parses
 
 PYTHON = '''#!/usr/bin/env python
 """Of two
@@ -172,7 +171,7 @@ def test_grammars_give_blocks_and_bodies(language: str) -> None:
 
 @pytest.mark.parametrize("language", SOURCES)
 def test_without_grammars_there_are_lines_and_spans(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "codecascade.evaluation.benchmarks.heldout.grammars._parser"
+    name = "codecascade.corpus.code.grammars._parser"
     monkeypatch.setattr(name, lambda grammar: None)
     assert not has_parser(language) and parses("(", language) is None and bodies("x", language) == []
     assert (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from codecascade.generation.editing.syntax import Scanner, Syntax, syntax_of
+from codecascade.corpus.code.syntax import Scanner, Syntax, syntax_of
 
 _LOOKED_AT = 4096
 _WORD = re.compile(r"[^\W_]")

@@ -1,4 +1,4 @@
-"""Draws gaps from the lines of code of a file, as people's cursors are in it."""
+"""Draws gaps from the lines of code of a file, as people's cursors are in it: to measure a model and to train one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
-from codecascade.evaluation.benchmarks.heldout.code_lines import CodeLine, code_lines
-from codecascade.evaluation.benchmarks.heldout.settings import GapKind
-from codecascade.evaluation.benchmarks.heldout.structure import Body, bodies, parses
+from codecascade.corpus.code.code_lines import CodeLine, code_lines
+from codecascade.corpus.code.structure import Body, bodies, parses
 
+GapKind = Literal["line", "rest", "block", "function", "span"]
+GAP_KINDS: tuple[GapKind, ...] = get_args(GapKind)
+WEIGHTS: dict[GapKind, int] = {"line": 2, "rest": 2, "block": 1, "function": 1, "span": 1}
+"""How many of each kind there are, as far as files have them. Editors ask for lines and rests of lines most."""
+LONGEST_MIDDLE = 600
+"""Characters."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _BLOCK_LINES = range(2, 9)
 _LONGEST_SPAN = 300
@@ -161,3 +167,17 @@ class GapDrawer:
     def _for_functions(self) -> list[Body]:
         found = [body for body in self._bodies if body.kind == "function" and body.whole]
         return self._rng.sample(found, len(found))
+
+
+def drawn_gap(
+    text: str, language: str, path: str, rng: random.Random, kinds: Sequence[GapKind] = GAP_KINDS
+) -> Gap | None:
+    """One gap of a file, of a kind that is drawn by :data:`WEIGHTS` among those that it has; None if it has none."""
+    drawer = GapDrawer(text, language, path, rng, most_characters=LONGEST_MIDDLE)
+    left = list(kinds) if drawer.lines else []
+    while left:
+        [kind] = rng.choices(left, [WEIGHTS[each] for each in left])
+        if (gap := drawer.draw(kind)) is not None:
+            return gap
+        left.remove(kind)
+    return None
