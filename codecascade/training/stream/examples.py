@@ -10,16 +10,25 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from codecascade.corpus.code.gaps import Gap, GapKind, drawn_gap
+from codecascade.corpus.code.windows import PREFIX_SHARE, FileWindows
+from codecascade.corpus.documents import Document
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.settings import InfillingSettings
 
+Parts: TypeAlias = tuple[str, str, str]
+"""Prefix, middle and suffix of a text."""
+_EDITOR_KINDS: tuple[GapKind, ...] = ("line", "rest", "block", "function")
 _WINDOWS = 8
 """How many windows of a document are tried."""
+_CONTROL_TOKENS = 8
+"""Room for the tokens that mark the parts of an infilled text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +61,7 @@ class TrainingExample:
 
 def training_example(
     tokenizer: Tokenizer,
-    text: Callable[[], str],
+    document: Callable[[], Document],
     rng: random.Random,
     settings: InfillingSettings | None,
     *,
@@ -61,18 +70,18 @@ def training_example(
     ids: ArrayLike | None = None,
     others: Callable[[str, int], Sequence[int]] | None = None,
 ) -> TrainingExample:
-    """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain.
+    """The document, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain.
 
-    With ``settings.too_long`` "window" some lines of a text that does not fit are infilled.
+    With ``settings.too_long`` "window" some lines of a document that does not fit are infilled.
 
     Args:
-        text: gives it; called only where it is needed.
+        document: gives it; called only where its text is needed.
         ids: of the whole text, where they are known.
         others: gives the ids of at most so many tokens of other files, for the text before the gap.
     """
     if settings is not None and rng.random() < settings.rate:
         of_others = int(context * settings.neighbour_share) if others is not None else 0
-        example = _fitting(tokenizer, text(), rng, settings, context, context - of_others, document_id)
+        example = _fitting(tokenizer, document(), rng, settings, context, context - of_others, document_id)
         if example is not None:
             if others is not None and (left := min(of_others, context - len(example))) > 0:
                 more = np.asarray(others(example.before, left), np.int32)
@@ -84,12 +93,14 @@ def training_example(
                 )
             # Many examples wait for their row; they need not hold their texts.
             return replace(example, before="")
-    return plain_example(tokenizer, tokenizer.encode(text()) if ids is None else ids, document_id=document_id)
+    return plain_example(
+        tokenizer, tokenizer.encode(document().text) if ids is None else ids, document_id=document_id
+    )
 
 
 def _fitting(
     tokenizer: Tokenizer,
-    text: str,
+    document: Document,
     rng: random.Random,
     settings: InfillingSettings,
     context: int,
@@ -97,21 +108,57 @@ def _fitting(
     document_id: str,
 ) -> TrainingExample | None:
     """The text infilled if it fits into ``context`` tokens; else a window of it that fits into ``room``, or None."""
-    whole = infilled_example(tokenizer, text, rng, settings, document_id=document_id)
+    text = document.text
+    layout = _layout(tokenizer, rng, settings)
+    draw = rng.random()
+    gap = _editor_gap(document, rng, settings, draw)
+    parts = _around(text, gap) if gap is not None else split(text, rng, settings, draw)
+    whole = _laid_out(tokenizer, parts, layout, settings, document_id)
     if len(whole) <= context:
         return whole
     if settings.too_long == "plain":
         return None
+    if gap is not None:
+        return _fitting_around(tokenizer, text, gap, layout, settings, room, document_id)
     share = room / len(whole)
     for _ in range(_WINDOWS):
         begin, end = window(text, share, rng)
         if begin == end:
             continue
-        example = infilled_example(tokenizer, text[begin:end], rng, settings, document_id=document_id)
+        part, layout = text[begin:end], _layout(tokenizer, rng, settings)
+        parts = split(part, rng, settings, rng.random() * (1 - settings.editor_share))
+        example = _laid_out(tokenizer, parts, layout, settings, document_id)
         if len(example) <= room:
             return replace(example, before=text[:begin] + example.before)
         # Lines differ in how many tokens they have for their characters.
         share *= min(0.9, room / len(example))
+    return None
+
+
+def _fitting_around(
+    tokenizer: Tokenizer,
+    text: str,
+    gap: Gap,
+    layout: str,
+    settings: InfillingSettings,
+    room: int,
+    document_id: str,
+) -> TrainingExample | None:
+    """The lines around a gap that fit into ``room`` tokens, as editors send them; None if not even the gap does."""
+
+    def tokens(part: str) -> int:
+        return len(tokenizer.encode(part))
+
+    windows, middle = FileWindows(text, tokens), text[gap.start : gap.end]
+    left = room - tokens(middle) - _CONTROL_TOKENS
+    for _ in range(_WINDOWS):
+        if left <= 0:
+            break
+        prefix, suffix = windows.around(gap.start, gap.end, left, PREFIX_SHARE)
+        example = _laid_out(tokenizer, (prefix, middle, suffix), layout, settings, document_id)
+        if len(example) <= room:
+            return replace(example, before=text[: gap.start])
+        left -= len(example) - room
     return None
 
 
@@ -136,33 +183,47 @@ def plain_example(tokenizer: Tokenizer, ids: ArrayLike, *, document_id: str = ""
     return TrainingExample(whole, np.broadcast_to(np.float32(1), whole.shape), document_id)
 
 
-def infilled_example(
-    tokenizer: Tokenizer,
-    text: str,
-    rng: random.Random,
-    settings: InfillingSettings = InfillingSettings(),  # noqa: B008  (immutable)
-    *,
-    document_id: str = "",
-) -> TrainingExample:
-    """The text, split and laid out as ``rng`` draws it. A family with a single layout gets that one.
-
-    Raises:
-        UserError: the tokenizer has no infilling tokens.
-    """
+def _layout(tokenizer: Tokenizer, rng: random.Random, settings: InfillingSettings) -> str:
+    """As ``rng`` draws it. A family with a single layout gets that one."""
     layout = "spm" if rng.random() < settings.spm_share else "psm"
     if tokenizer.infilling is not None and layout not in tokenizer.infilling.formats:
         layout = tokenizer.infilling.formats[0]
-    prefix, middle, suffix = split(text, rng, settings)
+    return layout
+
+
+def _laid_out(
+    tokenizer: Tokenizer,
+    parts: Parts,
+    layout: str,
+    settings: InfillingSettings,
+    document_id: str,
+) -> TrainingExample:
+    prefix, middle, suffix = parts
     example = infilling_example(tokenizer, prefix, middle, suffix, format=layout)
     weights = np.full(len(example.ids), settings.rest_weight, np.float32)
     weights[example.middle_start :] = settings.middle_weight
+    if settings.end_weight is not None:
+        weights[-1] = settings.end_weight
     ids = np.array(example.ids, np.int32)
     return TrainingExample(ids, weights, document_id, indivisible=True, infilled=True, before=prefix)
 
 
-def split(text: str, rng: random.Random, settings: InfillingSettings) -> tuple[str, str, str]:
-    """``(prefix, middle, suffix)``, which make up the text."""
-    whole_line = rng.random() < settings.whole_line_share
+def _editor_gap(
+    document: Document, rng: random.Random, settings: InfillingSettings, draw: float
+) -> Gap | None:
+    """What an editor asks for, if ``draw`` (of 0 to 1) is in its share, and the document has such a gap."""
+    if draw < 1 - settings.editor_share:
+        return None
+    return drawn_gap(document.text, document.language, document.path, rng, _EDITOR_KINDS)
+
+
+def _around(text: str, gap: Gap) -> Parts:
+    return text[: gap.start], text[gap.start : gap.end], text[gap.end :]
+
+
+def split(text: str, rng: random.Random, settings: InfillingSettings, draw: float) -> Parts:
+    """``(prefix, middle, suffix)``, which make up the text. With ``draw`` in its share the middle is a whole line."""
+    whole_line = draw < settings.whole_line_share
     if not whole_line and settings.level == "character":
         return split_document(text, rng)
     lines = text.split("\n")

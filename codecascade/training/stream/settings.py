@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
 from codecascade.ground.settings import Settings
 
+_ROUNDING = 1e-9
+
 
 class InfillingSettings(Settings):
     """Infilling. The defaults are the paper's (section 2.3); the other values are ours."""
@@ -31,8 +33,19 @@ class InfillingSettings(Settings):
         le=1,
         description="share of the split ones whose middle is one whole line that isn't blank",
     )
+    editor_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the split ones whose middle is what an editor asks for, as infilling_heldout draws "
+        "it: a line without its indentation and line break, the rest of one behind a cursor, some statements, or "
+        "the body of a function",
+    )
     middle_weight: float = Field(
         default=1.0, gt=0, description="loss weight of a middle and of the token that ends it"
+    )
+    end_weight: float | None = Field(
+        default=None, gt=0, description="loss weight of the token that ends a middle; none: middle_weight"
     )
     rest_weight: float = Field(
         default=1.0, ge=0, description="loss weight of a split document's other tokens"
@@ -56,8 +69,13 @@ class InfillingSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _shows_what_it_chooses(self) -> Self:
+    def _consistent(self) -> Self:
         check_neighbours(self.neighbours, self.neighbour_share)
+        if self.whole_line_share + self.editor_share > 1 + _ROUNDING:
+            raise ValueError(
+                f"whole_line_share ({self.whole_line_share:g}) and editor_share ({self.editor_share:g}) are more "
+                "than 1 together"
+            )
         return self
 
 

@@ -205,7 +205,7 @@ class ExampleSequence:
         """
         return training_example(
             self._tokenizer,
-            lambda: document().text,
+            document,
             generator(self._seed, epoch, id_),
             self._infilling,
             context=self._context,

@@ -48,7 +48,7 @@ class Dialogue:
     without_loss: frozenset[int] = frozenset()
 
 
-def make_document(text: str, name: str) -> Document:
+def make_document(text: str, name: str = "a") -> Document:
     return Document(text, f"{name}.py", "fake", "python", "own", name, "code")
 
 
