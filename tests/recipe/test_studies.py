@@ -256,21 +256,20 @@ def test_the_short_form_of_a_study_can_be_planned(name: str) -> None:
 
 def test_the_arms_of_your_code_differ_in_one_setting() -> None:
     recipe = read_recipe("your-code-study")
-    first, like_the_recipe = recipe["small-batches"], recipe["recipe"]
-    [own] = read_recipe("your-code").stage
+    reference = recipe["editor"]
     free = {"name", "same_data_as", "evaluate", "warmup_steps"}
 
     def changed(one: Stage, other: Stage) -> set[str]:
         before, after = ({**data.pop("infilling"), **data} for data in map(to_data, (one, other)))
         return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} - free
 
-    assert changed(own, like_the_recipe) == {"tokens"} and changed(like_the_recipe, first) == {"batch_tokens"}
-    arms = [stage for stage in recipe.stage if stage.same_data_as and stage is not first]
-    assert len(arms) == 11 and {arm.same_data_as for arm in arms} == {"recipe"}
-    like = {"neighbours": recipe["windows"], "imports": recipe["neighbours"]}
+    gaps = {"whole_line_share", "editor_share"}
+    assert changed(recipe["small-batches"], reference) == {*gaps, "too_long"}
+    arms = [stage for stage in recipe.stage if stage.same_data_as and stage is not reference]
+    assert len(arms) == 13 and {arm.same_data_as for arm in arms} == {"small-batches"}
     for arm in arms:
-        found = changed(like.get(arm.name, first), arm)
-        assert len(found) == 1 or found == {"lora_rank", "lora_alpha"}
+        found = changed(recipe["neighbours"] if arm.name == "imports" else reference, arm)
+        assert len(found) == 1 or found in (gaps, {"lora_rank", "lora_alpha"})
 
 
 def test_the_arms_of_infilling_differ_in_infilling_and_seeds_alone() -> None:
