@@ -23,6 +23,7 @@ from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure, RunReport
 from codecascade.training.loop import TrainingResult
+from codecascade.training.stream.settings import InfillingSettings
 
 ModelResults = Mapping[str, BenchmarkResult]
 """One model's results by benchmark."""
@@ -193,20 +194,23 @@ def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
 
 def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
     total = sum(item.share for item in stage.mixture)
-    infilling = stage.infilling
     settings = {
         "learning rate": f"{stage.learning_rate:g}, warm-up {stage.warmup_steps} steps",
         "batch": f"{stage.batch_tokens:,} tokens in rows of {stage.sequence_length:,}",
         "mixture": ", ".join(f"{item.source} {item.share / total:.0%}" for item in stage.mixture),
-        "infilling": f"{infilling.rate:.0%}, {infilling.spm_share:.0%} of it SPM"
-        if stage.uses_infilling
-        else "none",
+        "infilling": _infilling(stage.infilling) if stage.uses_infilling else "none",
         "weights": "all" if stage.train == "all" else f"LoRA of rank {stage.lora_rank}",
         "precision": cost.precision,
     }
     if stage.kind == "long_context":
         settings["RoPE base"] = f"{stage.rope_theta:g}"
     return settings
+
+
+def _infilling(settings: InfillingSettings) -> str:
+    found = f"{settings.rate:.0%}, {settings.spm_share:.0%} of it SPM"
+    shares = {"whole lines": settings.whole_line_share, "gaps as editors ask for": settings.editor_share}
+    return ", ".join([found, *(f"{share:.0%} {name}" for name, share in shares.items() if share)])
 
 
 def _named(source: DialogueSource) -> str:

@@ -10,8 +10,9 @@ from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
 from codecascade.cascade.stage_models import DTYPES, StageModel, stage_model
+from codecascade.corpus.code.grammars import EXTRA
 from codecascade.ground.files.atomic import atomic_folder
-from codecascade.ground.format import show_seconds
+from codecascade.ground.format import listed, show_seconds
 from codecascade.model.folder import check_target, write_description
 from codecascade.model.presets import build
 from codecascade.model.sources import open_model
@@ -54,6 +55,11 @@ def train_stage(
         return
     with display.task(f"tokens for {stage.name}") as progress:
         stream = mixtures.stream(stage, prepared.tokenizer, progress)
+    if stream.unparsed:
+        display.say(
+            f"{stage.name}: of {listed(stream.unparsed)} only lines and rests of lines are gaps as editors ask "
+            f"for them: the grammars are not installed (pip install 'codecascade[{EXTRA}]')"
+        )
     checkpoints = run.checkpoints(stage.name)
     with display.training(stage.name) as step_taken:
         cost = train(

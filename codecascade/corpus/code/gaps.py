@@ -170,10 +170,20 @@ class GapDrawer:
 
 
 def drawn_gap(
-    text: str, language: str, path: str, rng: random.Random, kinds: Sequence[GapKind] = GAP_KINDS
+    text: str,
+    language: str,
+    path: str,
+    rng: random.Random,
+    kinds: Sequence[GapKind],
+    *,
+    longest: int = LONGEST_MIDDLE,
 ) -> Gap | None:
-    """One gap of a file, of a kind that is drawn by :data:`WEIGHTS` among those that it has; None if it has none."""
-    drawer = GapDrawer(text, language, path, rng, most_characters=LONGEST_MIDDLE)
+    """One gap of a file, of a kind that is drawn by :data:`WEIGHTS` among those that it has; None if it has none.
+
+    Args:
+        longest: the most characters of a middle.
+    """
+    drawer = GapDrawer(text, language, path, rng, most_characters=longest)
     left = list(kinds) if drawer.lines else []
     while left:
         [kind] = rng.choices(left, [WEIGHTS[each] for each in left])

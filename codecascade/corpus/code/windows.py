@@ -1,7 +1,7 @@
 """What an editor sends of a file: as many lines around the gap as there is room for, the nearest ones.
 
-:func:`~codecascade.generation.editing.prompt.fit_around_cursor` chooses alike, for one cursor. Here hundreds of gaps
-are in one file, and each of its lines is counted once for all of them.
+:func:`~codecascade.generation.editing.prompt.fit_around_cursor` chooses alike, for one cursor. Here many gaps may be
+in one file, and each of its lines is counted once for all of them.
 """
 
 from __future__ import annotations

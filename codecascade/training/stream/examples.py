@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from codecascade.corpus.code.gaps import Gap, GapKind, drawn_gap
+from codecascade.corpus.code.gaps import LONGEST_MIDDLE, Gap, GapKind, drawn_gap
 from codecascade.corpus.code.windows import PREFIX_SHARE, FileWindows
 from codecascade.corpus.documents import Document
 from codecascade.tokens.infilling import infilling_example, split_document
@@ -111,7 +111,8 @@ def _fitting(
     text = document.text
     layout = _layout(tokenizer, rng, settings)
     draw = rng.random()
-    gap = _editor_gap(document, rng, settings, draw)
+    # In a short row there must be room around the gap, too; tokens have two or three characters.
+    gap = _editor_gap(document, rng, settings, draw, min(LONGEST_MIDDLE, room))
     parts = _around(text, gap) if gap is not None else split(text, rng, settings, draw)
     whole = _laid_out(tokenizer, parts, layout, settings, document_id)
     if len(whole) <= context:
@@ -126,7 +127,9 @@ def _fitting(
         if begin == end:
             continue
         part, layout = text[begin:end], _layout(tokenizer, rng, settings)
-        parts = split(part, rng, settings, rng.random() * (1 - settings.editor_share))
+        again = rng.random() * (1 - settings.editor_share)
+        # A draw in the share of editors' gaps, of which the document has none, is in no other share.
+        parts = split(part, rng, settings, draw if draw > 1 - settings.editor_share else again)
         example = _laid_out(tokenizer, parts, layout, settings, document_id)
         if len(example) <= room:
             return replace(example, before=text[:begin] + example.before)
@@ -209,12 +212,15 @@ def _laid_out(
 
 
 def _editor_gap(
-    document: Document, rng: random.Random, settings: InfillingSettings, draw: float
+    document: Document, rng: random.Random, settings: InfillingSettings, draw: float, longest: int
 ) -> Gap | None:
-    """What an editor asks for, if ``draw`` (of 0 to 1) is in its share, and the document has such a gap."""
-    if draw < 1 - settings.editor_share:
+    """What an editor asks for, of at most ``longest`` characters, if ``draw`` (of 0 to 1) is in its share.
+
+    None, too, if the document has no such gap.
+    """
+    if draw <= 1 - settings.editor_share:
         return None
-    return drawn_gap(document.text, document.language, document.path, rng, _EDITOR_KINDS)
+    return drawn_gap(document.text, document.language, document.path, rng, _EDITOR_KINDS, longest=longest)
 
 
 def _around(text: str, gap: Gap) -> Parts:

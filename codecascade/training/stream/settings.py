@@ -10,6 +10,7 @@ from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
 from codecascade.ground.settings import Settings
 
 _ROUNDING = 1e-9
+"""Shares whose sum is 1 on paper may be a little more in binary."""
 
 
 class InfillingSettings(Settings):
@@ -39,10 +40,12 @@ class InfillingSettings(Settings):
         le=1,
         description="share of the split ones whose middle is what an editor asks for, as infilling_heldout draws "
         "it: a line without its indentation and line break, the rest of one behind a cursor, some statements, or "
-        "the body of a function",
+        "the body of a function (these two where the language can be parsed)",
     )
     middle_weight: float = Field(
-        default=1.0, gt=0, description="loss weight of a middle and of the token that ends it"
+        default=1.0,
+        gt=0,
+        description="loss weight of a middle, and of its end unless end_weight is given",
     )
     end_weight: float | None = Field(
         default=None, gt=0, description="loss weight of the token that ends a middle; none: middle_weight"

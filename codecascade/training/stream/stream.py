@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from codecascade.corpus.code.grammars import GRAMMARS
+from codecascade.corpus.code.structure import has_parser
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.packing import LogicalStream
@@ -77,6 +79,8 @@ class TokenStream:
     Attributes:
         identity: everything that the batches depend on, as nested JSON values, with hashes of contents. A run that
             is resumed compares it.
+        unparsed: the languages whose statements and functions are no gaps, though editors ask for them, since their
+            grammars are not installed.
 
     Raises:
         UserError: no source, two of one name, or a tokenizer without infilling tokens where they are needed.
@@ -132,14 +136,20 @@ class TokenStream:
         }
         if any(source.kind == "dialogues" for source in sources):
             self.identity["chat"] = chat.model_dump()
-        if infilling is not None and infilling.neighbour_share:
-            # The texts say nothing of whose neighbours they are.
-            for source in sources:
-                if source.kind == "documents":
-                    places = [
-                        source.repositories.values(column) for column in ("path", "repository", "language")
-                    ]
-                    self.identity["sources"][source.name]["places"] = _hash(places)
+        self.unparsed: tuple[str, ...] = ()
+        if infilling is not None and (infilling.neighbour_share or infilling.editor_share):
+            # The texts say nothing of whose neighbours they are, and in which language.
+            columns = {
+                s.name: [s.repositories.values(column) for column in ("path", "repository", "language")]
+                for s in sources
+                if s.kind == "documents"
+            }
+            for name, places in columns.items():
+                self.identity["sources"][name]["places"] = _hash(places)
+            if infilling.editor_share:
+                languages = sorted({language for _, _, each in columns.values() for language in each})
+                self.identity["parsed"] = [each for each in languages if has_parser(each)]
+                self.unparsed = tuple(each for each in languages if each in GRAMMARS and not has_parser(each))
 
     def batch(self, rows: range) -> Batch:
         """The next row of each of these logical streams."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from codecascade.corpus.code.code_lines import code_lines
-from codecascade.corpus.code.gaps import Gap, GapDrawer, GapKind
+from codecascade.corpus.code.gaps import Gap, GapDrawer, GapKind, drawn_gap
 from codecascade.corpus.code.grammars import GRAMMARS, grammar_of
 from codecascade.corpus.code.structure import bodies, has_parser, parses
 
@@ -197,3 +198,20 @@ def test_windows_line_ends_are_no_part_of_a_middle() -> None:
         for gap in all_gaps(text, kind):
             assert text[gap.start : gap.end] == text[gap.start : gap.end].rstrip()
     assert len(all_gaps(text, "function")) == 2
+
+
+def test_one_gap_of_a_file_is_of_a_kind_by_its_weight() -> None:
+    wanted: tuple[GapKind, ...] = ("line", "rest", "block", "function")
+    drawn = [drawn_gap(PYTHON, "python", "a.py", random.Random(seed), wanted) for seed in range(600)]
+    kinds = Counter(gap.kind for gap in drawn if gap is not None)
+    assert kinds.total() == 600 and kinds.keys() == {*wanted}
+    shares = [kinds[kind] / 600 for kind in wanted]
+    assert shares == pytest.approx([1 / 3, 1 / 3, 1 / 6, 1 / 6], abs=0.06)
+    # Where there are no statements to be known, the other kinds get their share.
+    unknown = [drawn_gap(PYTHON, "cobol", "a.cob", random.Random(seed), wanted) for seed in range(100)]
+    assert {gap.kind for gap in unknown if gap is not None} == {"line", "rest"}
+    assert drawn_gap("# a comment", "python", "a.py", random.Random(0), wanted) is None
+    short = [
+        drawn_gap(PYTHON, "python", "a.py", random.Random(seed), wanted, longest=9) for seed in range(50)
+    ]
+    assert all(gap is not None and gap.end - gap.start <= 9 for gap in short)

@@ -40,6 +40,9 @@ class ExampleTable(list[Any]):
     def fingerprint(self) -> str:
         return repr(list(self))
 
+    def values(self, column: str) -> list[str]:
+        return [getattr(row, column) for row in self]
+
 
 @dataclass(frozen=True)
 class Dialogue:

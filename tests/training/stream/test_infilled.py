@@ -199,10 +199,17 @@ def test_editors_gaps_are_middles() -> None:
     assert min(kinds.values()) > 50 and kinds.keys() == {"lines", "line", "rest"}
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
-def test_a_file_without_lines_of_code_is_split_as_the_paper_does(text: str) -> None:
-    item = filled(tiny_tokenizer("bytes"), text, 1, InfillingSettings(spm_share=0, editor_share=1))
-    assert item.infilled and "".join(taken_apart(tiny_tokenizer("bytes"), item, "psm")) == text
+@pytest.mark.parametrize("context", [40, 10**6])
+def test_a_file_without_lines_of_code_is_split_as_the_others_are(context: int) -> None:
+    """The share of editors' gaps does not become one of whole lines."""
+    tokenizer, text = tiny_tokenizer("bytes"), "# only a comment, of a line\n" * 2
+    wanted = InfillingSettings(spm_share=0, whole_line_share=0.25, editor_share=0.75, too_long="window")
+    middles = [
+        taken_apart(tokenizer, filled(tokenizer, text, seed, wanted, context=context), "psm")[1]
+        for seed in range(400)
+    ]
+    # In a window the share of whole lines is that of the draws which are in no editor's share.
+    assert np.mean([middle in text.splitlines(True) for middle in middles]) == pytest.approx(0.25, abs=0.07)
 
 
 def test_shares_of_middles() -> None:
@@ -213,6 +220,13 @@ def test_shares_of_middles() -> None:
     assert np.mean([middle in lines for middle in middles]) == pytest.approx(0.5, abs=0.06)
     # Half of an editor's gaps in lines are the whole line.
     assert np.mean([middle in bare for middle in middles]) == pytest.approx(0.15, abs=0.05)
+    # In a window of a text that is too long, the shares are the same.
+    long = "".join(f"value_{number} = {number} + 1\n" for number in range(60))
+    cut = wanted.model_copy(update={"too_long": "window"})
+    middles = [
+        taken_apart(tokenizer, filled(tokenizer, long, s, cut, context=100), "psm")[1] for s in range(400)
+    ]
+    assert np.mean([middle in long.splitlines(True) for middle in middles]) == pytest.approx(0.5, abs=0.08)
     with pytest.raises(ValidationError, match="more than 1 together"):
         InfillingSettings(whole_line_share=0.7, editor_share=0.4)
 
@@ -247,6 +261,27 @@ def test_around_an_editors_gap_stand_the_lines_that_fit(layout: str) -> None:
         assert 0.6 < float(np.median(before)) < 0.8
     too_small = filled(tokenizer, text, 0, wanted, context=12)
     assert not too_small.infilled
+
+
+@pytest.mark.parametrize("context", [256, 10**6])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_other_files_are_chosen_by_all_that_is_before_the_gap_and_nothing_else(
+    context: int, share: float
+) -> None:
+    tokenizer, seen = tiny_tokenizer("bytes"), []
+    text = "".join(f"def f{n}(x):\n    y = x + {n}\n    return y\n\n\n" for n in range(40))
+    wanted = InfillingSettings(spm_share=0, editor_share=share, too_long="window", neighbour_share=0.2)
+
+    def others(before: str, room: int) -> list[int]:
+        seen.append(before)
+        return []
+
+    for seed in range(30):
+        item = filled(tokenizer, text, seed, wanted, context=context, others=others)
+        prefix, middle, suffix = taken_apart(tokenizer, item, "psm")
+        # ``y = x + 1`` and the like tell where in the text the middle is.
+        assert text.startswith(seen[-1] + middle + suffix) and seen[-1].endswith(prefix)
+    assert len(seen) == 30
 
 
 def test_rate_and_fit() -> None:

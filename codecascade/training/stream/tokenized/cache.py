@@ -3,7 +3,7 @@
 The text stays the truth. A tokenised shard is named by the content of the shard that it was made of and by everything
 in the tokenizer that decides what a text becomes, so it is never out of date. The folder can be deleted at any time.
 
-Only what a whole text becomes can be kept. A document that is infilled is split between characters, at other places
+Only what a whole text becomes can be kept. A document that is infilled is split within tokens, at other places
 in each epoch, and tokenised after that, so its text is read and its ids are not.
 
 Several runs may use a folder at once: files appear whole, and all write the same. Each makes the shards in an order
