@@ -153,7 +153,9 @@ def unmeasured(blocks: Sequence[CompareSettings], measured: Mapping[str, Evaluat
     """
     for index, block in enumerate(blocks):
         for number, figure in enumerate(block.figures):
-            without = [name for name in block.members if figure.benchmark not in measured[name].benchmarks]
+            # Where only the first stages are run, the later ones are no part of the recipe.
+            known = [name for name in block.members if name in measured]
+            without = [name for name in known if figure.benchmark not in measured[name].benchmarks]
             if without:
                 verb = "is" if len(without) == 1 else "are"
                 yield (

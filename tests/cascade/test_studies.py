@@ -95,6 +95,17 @@ def test_a_study(data: dict[str, Any], tmp_path: Path) -> None:
     assert not run_cascade(make_recipe(study(data, QUESTION, LONGER)), folder), "nothing is left to do"
 
 
+def test_the_first_arms_of_a_study_are_compared_before_the_others_are_trained(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    folder, recipe = tmp_path / "run", make_recipe(study(data, LONGER))
+    assert run_cascade(recipe, folder, until="plain")
+    (asked,) = json.loads((folder / "comparisons.json").read_text())
+    assert [figure["second"] for figure in asked["figures"]] == ["seed"]
+    assert "long is not measured yet" in asked["missing"]
+    assert "Not compared: long is not measured yet" in (folder / "report.html").read_text()
+
+
 def test_models_are_compared_without_any_stage(data: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     bases = {"other": {"random_weights": True, "seed": 5}}
