@@ -8,6 +8,7 @@ Dialogues are in :mod:`codecascade.training.stream.dialogue_examples`.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -25,6 +26,7 @@ from codecascade.training.stream.settings import InfillingSettings
 Parts: TypeAlias = tuple[str, str, str]
 """Prefix, middle and suffix of a text."""
 _EDITOR_KINDS: tuple[GapKind, ...] = ("line", "rest", "block", "function")
+_LINE_END = re.compile(r"[ \t]*\r?\n")
 _WINDOWS = 8
 """How many windows of a document are tried."""
 _CONTROL_TOKENS = 8
@@ -216,11 +218,16 @@ def _editor_gap(
 ) -> Gap | None:
     """What an editor asks for, of at most ``longest`` characters, if ``draw`` (of 0 to 1) is in its share.
 
+    The line break behind it is its last character: many vocabularies have tokens of a comma, a colon or a bracket
+    with the line break, and a model that has to end before the line break must unlearn them.
+
     None, too, if the document has no such gap.
     """
     if draw <= 1 - settings.editor_share:
         return None
-    return drawn_gap(document.text, document.language, document.path, rng, _EDITOR_KINDS, longest=longest)
+    gap = drawn_gap(document.text, document.language, document.path, rng, _EDITOR_KINDS, longest=longest)
+    end = None if gap is None else _LINE_END.match(document.text, gap.end)
+    return gap if gap is None or end is None else replace(gap, end=end.end())
 
 
 def _around(text: str, gap: Gap) -> Parts:

@@ -39,8 +39,8 @@ class InfillingSettings(Settings):
         ge=0,
         le=1,
         description="share of the split ones whose middle is what an editor asks for, as infilling_heldout draws "
-        "it: a line without its indentation and line break, the rest of one behind a cursor, some statements, or "
-        "the body of a function (these two where the language can be parsed)",
+        "it, with the line break behind it: a line without its indentation, the rest of one behind a cursor, some "
+        "statements, or the body of a function (these two where the language can be parsed)",
     )
     middle_weight: float = Field(
         default=1.0,
