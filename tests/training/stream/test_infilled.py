@@ -17,7 +17,6 @@ from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.examples import (
     TrainingExample,
-    plain_example,
     split,
     training_example,
     window,
@@ -283,31 +282,6 @@ def test_other_files_are_chosen_by_all_that_is_before_the_gap_and_nothing_else(
         # ``y = x + 1`` and the like tell where in the text the middle is.
         assert text.startswith(seen[-1] + middle + suffix) and seen[-1].endswith(prefix)
     assert len(seen) == 30
-
-
-def test_rate_and_fit() -> None:
-    tokenizer, text = tiny_tokenizer(), CODE[2][:400]
-    length = len(plain_example(tokenizer, tokenizer.encode(text)))
-
-    def infilled(rate: float, context: int) -> float:
-        draws = (
-            training_example(
-                tokenizer,
-                lambda: make_document(text),
-                random.Random(seed),
-                InfillingSettings(rate=rate),
-                context=context,
-                document_id="",
-            )
-            for seed in range(300)
-        )
-        return float(np.mean([item.infilled for item in draws]))
-
-    assert infilled(0.9, 10 * length) == pytest.approx(0.9, abs=0.05)
-    assert infilled(0.0, 10 * length) == 0
-    assert infilled(1.0, 10 * length) == 1
-    assert infilled(1.0, length - 1) == 0
-    assert 0 < infilled(1.0, length + 4) < 1, "fits or not by how many tokens the split cut"
 
 
 @given(st.lists(st.text("ab \n", max_size=12), max_size=12), st.floats(0, 0.99), st.integers(), st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -10,12 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from stream_fakes import ExampleTable, make_document, named, random_documents, tiny_tokenizer
+from stream_fakes import CODE, ExampleTable, make_document, named, random_documents, tiny_tokenizer
 
 from codecascade.ground.errors import UserError
-from codecascade.training.stream.examples import (
-    plain_example,
-)
+from codecascade.training.stream.examples import plain_example, training_example
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource, permuted
 
@@ -31,6 +30,34 @@ def test_a_plain_document_is_its_text_and_an_end(kind: str) -> None:
     assert ids[:-1] == tokenizer.encode("def f():\n    pass\n", bos=True)
     assert (ids[0] == tokenizer.bos_id) == (kind == "llama")
     assert (item.weights == 1).all() and len(item.weights) == len(ids) and not item.indivisible
+
+
+def test_rate_and_fit() -> None:
+    tokenizer, text = tiny_tokenizer(), CODE[2][:400]
+    length = len(plain_example(tokenizer, tokenizer.encode(text)))
+
+    def infilled(rate: float, context: int) -> float:
+        draws = (
+            training_example(
+                tokenizer,
+                lambda: make_document(text),
+                random.Random(seed),
+                InfillingSettings(rate=rate),
+                context=context,
+                document_id="",
+            )
+            for seed in range(300)
+        )
+        return float(np.mean([item.infilled for item in draws]))
+
+    assert infilled(0.9, 10 * length) == pytest.approx(0.9, abs=0.05)
+    assert infilled(0.0, 10 * length) == 0
+    assert infilled(1.0, 10 * length) == 1
+    assert infilled(1.0, length - 1) == 0
+    assert 0 < infilled(1.0, length + 4) < 1, "fits or not by how many tokens the split cut"
+
+
+# ---------------------------------------------------------------- sequences
 
 
 @given(st.integers(1, 300), st.text(max_size=5))

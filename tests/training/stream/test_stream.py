@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stream_fakes import (
     ExampleTable,
-    RepositoryFiles,
     make_document,
     make_rows,
     make_stream,
@@ -24,13 +23,12 @@ from stream_fakes import (
     tiny_tokenizer,
 )
 
-from codecascade.corpus.code.structure import has_parser
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import drop_infilling_tokens
 from codecascade.training.stream.examples import TrainingExample
 from codecascade.training.stream.packing import LOOK_AHEAD, LogicalStream, Segment
 from codecascade.training.stream.settings import InfillingSettings
-from codecascade.training.stream.stream import Batch, TokenStream
+from codecascade.training.stream.stream import Batch
 from codecascade.training.stream.stream_sources import StreamSource
 
 lengths = st.lists(st.integers(0, 150), min_size=1, max_size=12)
@@ -117,45 +115,6 @@ def test_the_state_is_small_however_far_and_long() -> None:
     state["drawn"][0] += 10**12
     state["waiting"] = [[0, 10**12 + number] for number in range(LOOK_AHEAD)]
     assert len(json.dumps(state)) < 1000
-
-
-def test_fingerprint() -> None:
-    def fingerprint(*tables: StreamSource | ExampleTable, **changes: Any) -> str:
-        return make_stream(*(tables or [random_documents([5, 6])]), **changes).fingerprint()
-
-    reference = fingerprint()
-    assert reference == fingerprint()
-    different = [
-        fingerprint(random_documents([6, 5])),
-        fingerprint(StreamSource("source0", 1, random_documents([5, 6]), min_characters=1)),
-        fingerprint(StreamSource("other", 1, random_documents([5, 6]))),
-        fingerprint(seed=1),
-        fingerprint(rows=2),
-        fingerprint(sequence_length=65),
-        fingerprint(infilling=None),
-        fingerprint(infilling=InfillingSettings(rate=0.8)),
-        fingerprint(document_masks=True),
-        fingerprint(tokenizer=tiny_tokenizer("bytes")),
-    ]
-    assert len({reference, *different}) == len(different) + 1
-
-
-def test_editors_gaps_depend_on_the_language_and_on_what_can_be_parsed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def stream(language: str, share: float) -> TokenStream:
-        table = RepositoryFiles([make_document("f(1)\n")._replace(language=language)])
-        return make_stream(table, infilling=InfillingSettings(editor_share=share))
-
-    java = stream("java", 0.5)
-    assert java.identity != stream("python", 0.5).identity
-    assert stream("java", 0).identity == stream("python", 0).identity
-    known = has_parser("java")
-    monkeypatch.setattr(f"{TokenStream.__module__}.has_parser", lambda language: not known)
-    other = stream("java", 0.5)
-    assert java.identity != other.identity
-    assert {java.unparsed, other.unparsed} == {(), ("java",)} and stream("java", 0).unparsed == ()
-    assert stream("cobol", 0.5).unparsed == (), "there is no grammar to install"
 
 
 # ---------------------------------------------------------------- packing
