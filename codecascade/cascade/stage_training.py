@@ -10,7 +10,7 @@ from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
 from codecascade.cascade.stage_models import DTYPES, StageModel, stage_model
-from codecascade.corpus.code.grammars import EXTRA
+from codecascade.corpus.code.grammars import NOT_INSTALLED
 from codecascade.ground.files.atomic import atomic_folder
 from codecascade.ground.format import listed, show_seconds
 from codecascade.model.folder import check_target, write_description
@@ -58,7 +58,7 @@ def train_stage(
     if stream.unparsed:
         display.say(
             f"{stage.name}: of {listed(stream.unparsed)} only lines and rests of lines are gaps as editors ask "
-            f"for them: the grammars are not installed (pip install 'codecascade[{EXTRA}]')"
+            f"for them: {NOT_INSTALLED}"
         )
     checkpoints = run.checkpoints(stage.name)
     with display.training(stage.name) as step_taken:

@@ -6,7 +6,7 @@ Each grammar is a package of its own, by the makers of tree-sitter. A language w
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -47,8 +47,8 @@ GRAMMARS = {
     "php": _grammar("php", "program compound_statement declaration_list", "language_php"),
     "shell": _grammar("bash", "program compound_statement do_group"),
 }
-EXTRA = "languages"
-"""The extra of this project that installs tree-sitter and the grammars."""
+NOT_INSTALLED = "the grammars are not installed (pip install 'codecascade[languages]')"
+"""What is said where some are missing; the extra installs tree-sitter and the grammars."""
 
 
 def grammar_of(language: str, path: str = "") -> Grammar | None:
@@ -56,6 +56,11 @@ def grammar_of(language: str, path: str = "") -> Grammar | None:
     name = "tsx" if language == "typescript" and path.endswith(".tsx") else language
     grammar = GRAMMARS.get(name)
     return grammar if grammar is not None and _parser(grammar) is not None else None
+
+
+def without_grammar(languages: Iterable[str]) -> tuple[str, ...]:
+    """Those of the languages, in order, whose grammar would be used if it were installed."""
+    return tuple(each for each in sorted({*languages} & GRAMMARS.keys()) if grammar_of(each) is None)
 
 
 def tree_of(source: bytes, grammar: Grammar) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codecascade.corpus.code.grammars import GRAMMARS
+from codecascade.corpus.code.grammars import without_grammar
 from codecascade.corpus.code.structure import has_parser
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
@@ -149,7 +149,7 @@ class TokenStream:
             if infilling.editor_share:
                 languages = sorted({language for _, _, each in columns.values() for language in each})
                 self.identity["parsed"] = [each for each in languages if has_parser(each)]
-                self.unparsed = tuple(each for each in languages if each in GRAMMARS and not has_parser(each))
+                self.unparsed = without_grammar(languages)
 
     def batch(self, rows: range) -> Batch:
         """The next row of each of these logical streams."""

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from codecascade.corpus.code.gaps import GAP_KINDS
-from codecascade.corpus.code.grammars import EXTRA, GRAMMARS
-from codecascade.corpus.code.structure import has_parser
+from codecascade.corpus.code.grammars import NOT_INSTALLED, without_grammar
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
 from codecascade.evaluation.benchmarks.infilling.gaps import main_layout
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -135,11 +134,10 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
         notes.append(f"Each gap was asked with the text behind {other} (infilling_heldout.suffix).")
     if main == "spm" and not settings.heal:
         notes.append("SPM is without token healing.")
-    languages = Counter(row["language"] for row in asked.values())
-    if unparsed := [name for name in languages if name in GRAMMARS and not has_parser(name)]:
+    if unparsed := without_grammar(row["language"] for row in asked.values()):
         notes.append(
-            f"Of {listed(sorted(unparsed))} only lines and spans were asked, and whether a file parses is not known: "
-            f"the grammars are not installed (pip install 'codecascade[{EXTRA}]')."
+            f"Of {listed(unparsed)} only lines and spans were asked, and whether a file parses is not known: "
+            f"{NOT_INSTALLED}."
         )
     wanted = context.settings.most_problems(settings.problems)
     if wanted is not None and len(asked) < wanted:
