@@ -112,7 +112,7 @@ def test_a_redirect_in_a_circle_is_not_followed(server: HostileServer) -> None:
 def test_a_redirect_to_no_server_is_no_advice(server: HostileServer, there: str) -> None:
     server.models = http(b"", f"Location: {there}", status="302 Found")
     with pytest.raises(UserError, match=r"sends elsewhere|can't be reached") as error:
-        endpoint(server)
+        endpoint(server, timeout=60.0)
     assert "\x1b" not in str(error.value)
     if not there.startswith("http"):
         assert "--endpoint" not in str(error.value)
@@ -193,7 +193,7 @@ def test_bad_compression_is_a_sentence(
         ask(server, bad)
     server.models = bad
     with pytest.raises(UserError, match=rf"is no OpenAI-compatible server \(an answer .*{reason}"):
-        endpoint(server)
+        endpoint(server, timeout=60.0)
 
 
 def test_counting_has_a_deadline(server: HostileServer) -> None:
