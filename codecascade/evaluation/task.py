@@ -84,8 +84,9 @@ class Task:
         aliases: names that other tools' samples files have for the task.
         facts: what a judge sees of the task besides the answer, if the benchmark's answers are judged.
         from_solution: makes a completion of a whole program, which EvalPlus' samples files have (``solution``).
-        reference: the prompt and the reference answer in tokens. A model whose probabilities are known gets the
-            fields ``reference_nats`` and ``reference_tokens``, and ``end_nats`` of the token that ends the answer.
+        references: the prompt and the reference answer in tokens, in each way to write it that is to be scored. A
+            model whose probabilities are known gets the fields ``reference_nats`` and ``reference_tokens`` of the
+            first way, ``end_nats`` of the token that ends it, and ``answer_nats`` of all ways together.
     """
 
     task_id: str
@@ -102,7 +103,7 @@ class Task:
     aliases: tuple[str, ...] = ()
     facts: JudgedFacts = field(default_factory=JudgedFacts)
     from_solution: Callable[[str], str] = unchanged
-    reference: Callable[[Tokenizer], ReferenceTokens] | None = None
+    references: Callable[[Tokenizer], Sequence[ReferenceTokens]] | None = None
 
     def given(self, completion: str) -> str:
         """The completion of a samples file, extracted like an answer of the model.

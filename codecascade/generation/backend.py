@@ -124,13 +124,13 @@ class TextRequest:
 
     A sample depends on ``sampling`` (its seed included) and its own number, not on which others are asked for.
 
-    With ``reference`` a backend that can tells how likely that answer is, too (``TextCompletion.reference``).
+    With ``references`` a backend that can tells how likely those answers are, too (``TextCompletion.references``).
     """
 
     prompt: Prompt
     sampling: SamplingParams = field(default_factory=SamplingParams)
     numbers: tuple[int, ...] = (0,)
-    reference: Callable[[Tokenizer], ReferenceTokens] | None = None
+    references: Callable[[Tokenizer], Sequence[ReferenceTokens]] | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class TextCompletion:
             leaves no room in the model's context, and nothing was generated.
         ended: the model ended the text itself, by a token of its own, not by a stop string or a limit.
         tokens: how many were generated, as far as that is known.
-        reference: of the request's reference answer; None if it has none, or the backend passed it over.
+        references: of the request's reference answers; None if it has none, or the backend passed them over.
     """
 
     request: int
@@ -162,7 +162,7 @@ class TextCompletion:
     finish_reason: FinishReason = "stop"
     ended: bool = False
     tokens: int = 0
-    reference: ReferenceScores | None = None
+    references: tuple[ReferenceScores, ...] | None = None
 
 
 class Backend(Protocol):

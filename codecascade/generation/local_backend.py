@@ -76,7 +76,6 @@ class LocalBackend:
             indices = order[start : start + _REQUESTS]
             encoded = [encode_request(self.generator.tokenizer, requests[index]) for index in indices]
             for completion in self.generator.generate(encoded):
-                reference = encoded[completion.request].reference
                 yield TextCompletion(
                     indices[completion.request],
                     completion.sample,
@@ -84,9 +83,14 @@ class LocalBackend:
                     completion.finish_reason,
                     ended=isinstance(completion.stopped_by, int),
                     tokens=len(completion.ids),
-                    reference=None
-                    if reference is None or completion.reference is None
-                    else ReferenceScores(completion.reference, reference.ends),
+                    references=None
+                    if completion.references is None
+                    else tuple(
+                        ReferenceScores(scores, reference.ends)
+                        for scores, reference in zip(
+                            completion.references, encoded[completion.request].references, strict=True
+                        )
+                    ),
                 )
 
 
@@ -97,8 +101,8 @@ def encode_request(tokenizer: Tokenizer, request: TextRequest) -> Request:
         UserError: the model can't infill, or not in this layout, or has no chat format.
     """
     made = _encode_prompt(tokenizer, request.prompt, request.sampling)
-    reference = None if request.reference is None else request.reference(tokenizer)
-    return replace(made, samples=len(request.numbers), numbers=request.numbers, reference=reference)
+    references = () if request.references is None else tuple(request.references(tokenizer))
+    return replace(made, samples=len(request.numbers), numbers=request.numbers, references=references)
 
 
 def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParams) -> Request:

@@ -115,8 +115,8 @@ class Request:
         min_tokens: no token ends the text before it has so many.
         scored_from: the first token of the prompt of which ``prompt_logprobs`` tells, from 1 on: nothing is before
             token 0.
-        reference: what else is to be scored. A generator that can do it beside the prompt, without reading twice what
-            both begin with, tells ``Completion.reference``; others pass it over.
+        references: what else is to be scored. A generator that can do it beside the prompt, without reading twice
+            what all begin with, tells ``Completion.references``; others pass them over.
     """
 
     ids: tuple[int, ...]
@@ -137,7 +137,7 @@ class Request:
     allowed: frozenset[int] | None = None
     min_tokens: int = 0
     scored_from: int = 1
-    reference: ReferenceTokens | None = None
+    references: tuple[ReferenceTokens, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -169,8 +169,8 @@ class Completion:
             end of the context), or ``context``: the prompt leaves no room, nothing was generated.
         log_probability: natural logarithm of the model's own probability (temperature 1, no nucleus) of the
             tokens chosen, the stop token included.
-        reference: the natural logarithms of the probabilities of the tokens of ``Request.reference`` from its first
-            on; None where that was passed over.
+        references: of each of ``Request.references`` the natural logarithms of the probabilities of its tokens from
+            its first on; None where they were passed over.
     """
 
     request: int
@@ -180,7 +180,7 @@ class Completion:
     finish_reason: FinishReason
     stopped_by: str | int | None = None
     log_probability: float = 0.0
-    reference: tuple[float, ...] | None = None
+    references: tuple[tuple[float, ...], ...] | None = None
 
 
 class Generator(Protocol):

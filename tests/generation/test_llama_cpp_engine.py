@@ -86,8 +86,8 @@ def test_a_reference_answer_is_passed_over(model: Llama, tokenizer: Tokenizer) -
     generator = PassGenerator(LlamaCppEngine(StandIn(model), tokenizer))
     asked = Request(tuple(range(10, 30)), GREEDY)
     [alone] = generator.generate([asked])
-    [found] = generator.generate([replace(asked, reference=ReferenceTokens((*asked.ids, 5), 20))])
-    assert found == alone and found.reference is None
+    [found] = generator.generate([replace(asked, references=(ReferenceTokens((*asked.ids, 5), 20),))])
+    assert found == alone and found.references is None
 
 
 def test_a_model_that_can_not_forget_some_tokens(model: Llama, tokenizer: Tokenizer) -> None:

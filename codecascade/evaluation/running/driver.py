@@ -8,7 +8,8 @@ How likely a model finds the reference answers is kept in a journal of its own, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from codecascade.evaluation.judges.answer_judge import AnswerJudge
@@ -123,8 +124,8 @@ def _new_answers(
         )
         for generated in backend.complete(requests):
             index = tasks[generated.request]
-            if references is not None and generated.reference and not references.has_answer(index):
-                references.answer(index, reference_row(generated.reference))
+            if references is not None and generated.references and not references.has_answer(index):
+                references.answer(index, reference_row(generated.references))
             yield index * work.samples + generated.sample, answer_row(work.tasks[index], generated)
 
 
@@ -179,7 +180,7 @@ def has_references(work: BenchmarkWork, model: EvaluatedModel) -> bool:
     """Whether the tasks have references, and the model tells probabilities."""
     if work.given is not None or model.scorer is None or model.tokenizer is None:
         return False
-    return any(task.reference is not None for task in work.tasks)
+    return any(task.references is not None for task in work.tasks)
 
 
 def fill_references(
@@ -199,11 +200,12 @@ def fill_references(
     assert model.scorer is not None and model.tokenizer is not None
     missing = list(journal.unanswered())
     for start in range(0, len(missing), _REFERENCES):
-        references: dict[int, ReferenceTokens] = {}
+        references: dict[int, Sequence[ReferenceTokens]] = {}
         for index in missing[start : start + _REFERENCES]:
-            make = work.tasks[index].reference
-            found = None if make is None else make(model.tokenizer)
-            if found is None or len(found.ids) > (model.context_length or len(found.ids)):
+            make = work.tasks[index].references
+            found = () if make is None else make(model.tokenizer)
+            longest = max((len(each.ids) for each in found), default=0)
+            if not longest or longest > (model.context_length or longest):
                 journal.answer(index, {})
             else:
                 references[index] = found
@@ -220,16 +222,33 @@ def reference_fields(journal: Journal | None, work: BenchmarkWork) -> Callable[[
     return lambda sample_index: journal.answer_at(sample_index // work.samples)
 
 
-def _scored(scorer: Scorer, references: dict[int, ReferenceTokens]) -> Iterator[tuple[int, SampleRow]]:
-    indices = list(references)
-    for place, scores in scorer.log_probabilities([references[index].ids for index in indices]):
-        reference = references[indices[place]]
+def _scored(
+    scorer: Scorer, references: dict[int, Sequence[ReferenceTokens]]
+) -> Iterator[tuple[int, SampleRow]]:
+    # The ways of one task stand together: what they begin with is read once.
+    ways = [(index, way, each) for index, found in references.items() for way, each in enumerate(found)]
+    scored: dict[int, dict[int, ReferenceScores]] = {}
+    for place, scores in scorer.log_probabilities([each.ids for _, _, each in ways]):
+        index, way, reference = ways[place]
+        of_task = scored.setdefault(index, {})
         # Entry i is the log-probability of ids[i + 1].
-        predicted = tuple(scores[reference.first - 1 :])
-        yield indices[place], reference_row(ReferenceScores(predicted, reference.ends))
+        of_task[way] = ReferenceScores(tuple(scores[reference.first - 1 :]), reference.ends)
+        if len(of_task) == len(references[index]):
+            yield index, reference_row([of_task[each] for each in sorted(of_task)])
 
 
-def reference_row(scores: ReferenceScores) -> SampleRow:
-    """The fields that the probability of a reference answer adds to a sample's row."""
-    row: SampleRow = {"reference_nats": -sum(scores.logprobs), "reference_tokens": len(scores.logprobs)}
-    return {**row, "end_nats": -scores.logprobs[-1]} if scores.ends else row
+def reference_row(ways: Sequence[ReferenceScores]) -> SampleRow:
+    """The fields that the probability of a reference answer adds to a sample's row.
+
+    Args:
+        ways: the answer in each way to write it, of which there is at least one. No two begin with the same tokens to
+            their end, so that their probabilities add up.
+    """
+    first, sums = ways[0].logprobs, [sum(way.logprobs) for way in ways]
+    likeliest = max(sums)
+    row: SampleRow = {
+        "reference_nats": -sums[0],
+        "reference_tokens": len(first),
+        "answer_nats": -(likeliest + math.log(sum(math.exp(each - likeliest) for each in sums))),
+    }
+    return {**row, "end_nats": -first[-1]} if ways[0].ends else row

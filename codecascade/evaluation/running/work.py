@@ -83,14 +83,14 @@ class BenchmarkWork:
         ]
 
     def requests(
-        self, sample_indices: Sequence[int], with_reference: Callable[[int], bool] = lambda task: False
+        self, sample_indices: Sequence[int], with_references: Callable[[int], bool] = lambda task: False
     ) -> tuple[list[TextRequest], list[int]]:
         """The requests for the samples with these indices, and the index of each request's task.
 
         Samples of one task share a request.
 
         Args:
-            with_reference: whether the reference answer of a task, by its index, is to be scored with it.
+            with_references: whether the reference answer of a task, by its index, is to be scored with it.
         """
         requests, tasks = [], []
         numbers: dict[int, list[int]] = {}
@@ -104,8 +104,8 @@ class BenchmarkWork:
                 self.top_p if self.temperature > 0 else 1.0,
                 problem_seed(self.seed, task.task_id),
             )
-            reference = task.reference if with_reference(index) else None
-            requests.append(TextRequest(task.prompt, sampling, tuple(wanted), reference))
+            references = task.references if with_references(index) else None
+            requests.append(TextRequest(task.prompt, sampling, tuple(wanted), references))
             tasks.append(index)
         return requests, tasks
 

@@ -84,28 +84,30 @@ class PassGenerator(Generic[EngineT]):
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         # the longest first: what does not fit fails at once
         waiting.sort(key=lambda item: -len(item[1].ids))
-        # Samples whose reference is not scored yet. It is read with their prompt, so that they are few.
+        # Samples whose references are not scored yet. They are read with their prompt, so that they are few.
         held: dict[int, list[Completion]] = {}
-        scored: dict[int, tuple[float, ...] | None] = {}
-        asked: list[tuple[tuple[int, bool], Request]] = []
+        scored: dict[int, dict[int, tuple[float, ...]]] = {}
+        asked: list[tuple[tuple[int, int | None], Request]] = []
         for index, request in waiting:
-            asked.append(((index, False), request))
-            if request.reference is not None and self._can_score(request.reference):
+            asked.append(((index, None), request))
+            if request.references and all(map(self._can_score, request.references)):
                 # right behind the prompt, which the cache then holds
-                asked.append(((index, True), _scoring(request.reference)))
-                held[index] = []
-            else:
-                scored[index] = None
-        for (index, is_reference), output in self._run(asked):
+                asked += [((index, way), _scoring(each)) for way, each in enumerate(request.references)]
+                held[index], scored[index] = [], {}
+        for (index, way), output in self._run(asked):
             if (done := output.completion) is None:
                 continue
-            if is_reference:
-                scored[index] = tuple(each.logprob for each in output.delta.prompt_logprobs)
-                yield from (replace(each, reference=scored[index]) for each in held.pop(index))
-            elif index in scored:
-                yield replace(done, request=index, reference=scored[index])
-            else:
-                held[index].append(replace(done, request=index))
+            if way is None:
+                done = replace(done, request=index)
+                if index in held:
+                    held[index].append(done)
+                else:
+                    yield replace(done, references=_in_order(scored.get(index)))
+                continue
+            scored[index][way] = tuple(each.logprob for each in output.delta.prompt_logprobs)
+            if len(scored[index]) == len(requests[index].references):
+                found = _in_order(scored[index])
+                yield from (replace(each, references=found) for each in held.pop(index))
 
     def stream(self, request: Request) -> Iterator[str]:
         """The text of one completion in pieces, each as soon as it is certain.
@@ -222,6 +224,10 @@ class LocalGenerator(PassGenerator[Engine]):
     def _prepare(self, request: Request) -> None:
         """See :meth:`PassGenerator._prepare`. The cache grows where a single sample needs more than it has."""
         self.engine.reserve(len(request.ids) + self.engine.room(request))
+
+
+def _in_order(scored: dict[int, tuple[float, ...]] | None) -> tuple[tuple[float, ...], ...] | None:
+    return None if scored is None else tuple(scored[way] for way in sorted(scored))
 
 
 def _scoring(reference: ReferenceTokens) -> Request:

@@ -99,12 +99,14 @@ def test_a_reference_answer_is_scored_with_its_prompt(
             prompt,
             SamplingParams(4),
             samples=1 + number,
-            reference=ReferenceTokens((*prompt[:-2], *ids[:9]), 58) if number else None,
+            references=tuple(
+                ReferenceTokens((*prompt[:-2], *ids[:9], way), 58) for way in range(3, 3 + number)
+            ),
         )
         for number, prompt in enumerate(prompts)
     ]
     # nothing of it would fit
-    requests.append(Request(ids[:30], SamplingParams(1), reference=ReferenceTokens(ids * 2, 90)))
+    requests.append(Request(ids[:30], SamplingParams(1), references=(ReferenceTokens(ids * 2, 90),)))
     found = list(generator.generate(requests))
     assert sorted((each.request, each.sample) for each in found) == [
         (0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 0),
@@ -112,15 +114,15 @@ def test_a_reference_answer_is_scored_with_its_prompt(
     alone = {each.request: each.text for each in LocalGenerator(model, tokenizer).generate(requests[:1])}
     assert [each.text for each in found if each.request == 0] == [alone[0]]
     for each in found:
-        reference = requests[each.request].reference
         if each.request in (0, 3):
-            assert each.reference is None
+            assert each.references is None
             continue
-        assert reference is not None and each.reference is not None
-        [(_, whole)] = generator.log_probabilities([reference.ids])
-        assert list(each.reference) == pytest.approx(whole[57:], abs=1e-4)
+        assert each.references is not None and len(each.references) == each.request
+        for scored, reference in zip(each.references, requests[each.request].references, strict=True):
+            [(_, whole)] = generator.log_probabilities([reference.ids])
+            assert list(scored) == pytest.approx(whole[57:], abs=1e-4)
     load = generator.engine.load()
-    assert cache is not None or load.cached_tokens >= 2 * 48, "both references go on from their prompts"
+    assert cache is not None or load.cached_tokens >= 3 * 48, "the references go on from their prompts"
 
 
 @pytest.mark.parametrize("first", [-1, 0, 4])
@@ -130,9 +132,9 @@ def test_tokens_that_nothing_predicts_can_not_be_scored(first: int) -> None:
 
 
 def test_an_empty_reference_answer_has_no_scores(model: Llama, tokenizer: Tokenizer) -> None:
-    request = Request((5, 6, 7), SamplingParams(1), reference=ReferenceTokens((5, 6, 7), 3))
+    request = Request((5, 6, 7), SamplingParams(1), references=(ReferenceTokens((5, 6, 7), 3),))
     [found] = LocalGenerator(model, tokenizer).generate([request])
-    assert found.reference == ()
+    assert found.references == ((),)
 
 
 def test_a_single_token_has_nothing_before_it(model: Llama, tokenizer: Tokenizer) -> None:

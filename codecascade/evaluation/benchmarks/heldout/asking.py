@@ -12,13 +12,14 @@ from codecascade.corpus.code.windows import FileWindows
 from codecascade.corpus.neighbours import Neighbours
 from codecascade.evaluation.benchmarks.heldout.problems import HeldoutProblem
 from codecascade.evaluation.benchmarks.heldout.settings import HeldoutSettings
+from codecascade.evaluation.benchmarks.heldout.ways import written_ways
 from codecascade.evaluation.benchmarks.infilling.gaps import asked_layouts
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.task import EvaluatedModel, InfillingPrompt, Prompt, ReferenceTokens, TextPrompt
 from codecascade.generation.backend import RepositoryContext
 from codecascade.generation.editing.prompt import repository_ids
 from codecascade.generation.editing.stops import EditorLines, EditorStops
-from codecascade.tokens.infilling import infilling_example, infilling_prompt
+from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
 _CONTROL_TOKENS = 8
@@ -67,9 +68,9 @@ class AskedGap:
             repository=self.repository,
         )
 
-    def reference(self, layout: str) -> Callable[[Tokenizer], ReferenceTokens]:
-        """The true middle behind the prompt, in ids."""
-        return partial(_reference, self, layout)
+    def references(self, layout: str) -> Callable[[Tokenizer], list[ReferenceTokens]]:
+        """The true middle behind the prompt, in each way to write and to end it, in ids."""
+        return partial(_references, self, layout)
 
 
 def asked_gaps(
@@ -149,20 +150,18 @@ def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[st
     return asked_layouts(model, tuple(dict.fromkeys((main, *settings.layouts))), otherwise=1)
 
 
-def _reference(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> ReferenceTokens:
-    middle, begin = gap.problem.middle, len(tokenizer.bos())
-    if layout == LEFT_TO_RIGHT:
-        alone = ReferenceTokens.continued(tokenizer, gap.prefix, middle)
-        own = len(tokenizer.encode(gap.prefix, bos=True))
-        # There is a token before the text in any case.
-        begin = 1
-    else:
-        example = infilling_example(tokenizer, gap.prefix, middle, gap.suffix, format=layout)
-        alone = ReferenceTokens(tuple(example.ids), example.middle_start, ends=True)
-        own = len(infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout))
+def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[ReferenceTokens]:
+    alone = written_ways(tokenizer, gap.prefix, gap.problem.middle, gap.suffix, layout)
     if gap.repository is None:
         return alone
+    if layout == LEFT_TO_RIGHT:
+        # There is a token before the text in any case.
+        begin, own = 1, len(tokenizer.encode(gap.prefix, bos=True))
+    else:
+        begin = len(tokenizer.bos())
+        own = len(infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout))
     others = repository_ids(tokenizer, gap.repository.prompt(gap.prefix, gap.suffix), own, gap.room)
-    return ReferenceTokens(
-        (*alone.ids[:begin], *others, *alone.ids[begin:]), alone.first + len(others), alone.ends
-    )
+    return [
+        ReferenceTokens((*way.ids[:begin], *others, *way.ids[begin:]), way.first + len(others), way.ends)
+        for way in alone
+    ]

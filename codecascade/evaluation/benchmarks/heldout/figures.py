@@ -33,8 +33,10 @@ def heldout_scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """The figures of the main layout; those of the others end in its name (``exact_match_left_to_right``).
 
     The main layout is the first in which the suffix was seen. A model that can't infill has figures left to right
-    only. ``middle_nats_per_byte`` is the loss of the true middles without what ends them, so that it means the same
-    in each layout and left to right. ``end_nats`` is that of the end, which the infilling form has.
+    only. ``answer_nats_per_byte`` is the loss of the true middles with what ends them, whichever tokens write it (see
+    ``ways.py``). ``middle_nats_per_byte`` is that of the middles alone, by the tokens that write them without what
+    follows. Both mean the same in each layout and left to right. ``end_nats`` is the loss of the token that ends an
+    infilling.
     """
     by_layout: dict[str, list[SampleRow]] = {}
     for row in rows:
@@ -79,13 +81,15 @@ def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> 
     for metric, field in fields.items():
         if values[field]:
             yield metric, mean_scores(values[field])
+    if answered := [row for row in rows if row.get("answer_nats") is not None]:
+        yield "answer_nats_per_byte", ratio_scores(answered, "answer_nats", "bytes")
     # Of an infilling whose end is not known apart, the loss is of something else.
     needed = ("reference_nats", "end_nats") if infilled else ("reference_nats",)
     if scored := [row for row in rows if all(row.get(name) is not None for name in needed)]:
         middles = [{**row, "nats": row["reference_nats"] - (row.get("end_nats") or 0.0)} for row in scored]
         yield "middle_nats_per_byte", ratio_scores(middles, "nats", "bytes")
         ends = [row for row in scored if row.get("end_nats") is not None]
-        if everything and ends:
+        if everything and infilled and ends:
             yield (
                 "end_nats",
                 Scores(

@@ -5,7 +5,7 @@ kinds: a whole line, the rest of a line behind a cursor, a block, the body of a 
 the layout that this tool asks editors' gaps in, and left to right; every answer ends by the same editor stops.
 
 ``exact_match``, ``edit_similarity``, ``first_line``, ``parses`` (the file with the answer in it) and
-``middle_nats_per_byte`` (the loss of the true middle) are of the main layout, over all kinds;
+``answer_nats_per_byte`` (the loss of the true middle and its end) are of the main layout, over all kinds;
 ``exact_match_line`` and so on are of one kind, and ``exact_match_python`` of one language. ``exact_match_unstopped``
 is of what the model wrote without editor stops, and ``ended`` says how often it ended that by itself. Names that end
 in ``_left_to_right`` are of the same gaps, asked without the suffix.
@@ -89,7 +89,7 @@ def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:
             "line": problem.line,
         },
         from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
-        reference=gap.reference(layout),
+        references=gap.references(layout),
     )
 
 
@@ -143,7 +143,14 @@ def _size(settings: CommonSettings) -> BenchmarkSize:
     return BenchmarkSize(own.problems or 1000, read, int(written * (infilled + _STOPPED * after)))
 
 
-_ALIKE = ("exact_match", "edit_similarity", "first_line", "parses", "middle_nats_per_byte")
+_ALIKE = (
+    "exact_match",
+    "edit_similarity",
+    "first_line",
+    "parses",
+    "answer_nats_per_byte",
+    "middle_nats_per_byte",
+)
 _BY_ONE_RULE = tuple(
     name for metric in _ALIKE for name in (metric, *(f"{metric}_{kind}" for kind in GAP_KINDS))
 )
@@ -151,7 +158,7 @@ _BY_ONE_RULE = tuple(
 
 def _figures() -> Iterator[ReportedFigure]:
     yield ReportedFigure(
-        "middle_nats_per_byte",
+        "answer_nats_per_byte",
         "Held-out gaps, nats per byte of the true text",
         higher_is_better=False,
         leads=True,
@@ -178,14 +185,14 @@ BENCHMARKS = (
         settings=HeldoutSettings,
         size=_size,
         columns=tuple(_figures()),
-        plain_metrics=("middle_nats_per_byte", "end_nats"),
+        plain_metrics=("answer_nats_per_byte", "middle_nats_per_byte", "end_nats"),
         rank=10,
         examples=True,
         tells_use=(
             UseFigure("exact_match_line", "lines", "fills in {} exactly"),
             UseFigure("exact_match", "gaps", "fills in {} exactly"),
             UseFigure(
-                "middle_nats_per_byte",
+                "answer_nats_per_byte",
                 "gaps",
                 "needs {} nats per byte of the true text",
                 higher_is_better=False,

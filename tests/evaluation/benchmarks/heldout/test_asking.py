@@ -28,7 +28,7 @@ def test_a_wrong_suffix_comes_from_another_file(corpus: Any, tokenizer: Any) -> 
         at_the_end = len(one.prompt.suffix) < 2
         assert two.prompt.suffix != one.prompt.suffix or at_the_end
         assert model.count_tokens(two.prompt.suffix) <= model.count_tokens(one.prompt.suffix)
-        assert one.reference(tokenizer).ids != two.reference(tokenizer).ids or at_the_end
+        assert one.references(tokenizer) != two.references(tokenizer) or at_the_end
     alone = corpus.texts[0]
     corpus.texts = [alone]
     of_one = tasks(EvaluationContext(settings(suffix="shuffled", layouts=()), model, corpus=corpus))

@@ -135,23 +135,30 @@ def test_the_loss_of_the_true_middles_is_measured_once(
 ) -> None:
     model = scoring(tokenizer, lambda prompt: "")
     result, rows = measure(NAME, model, settings(), corpus=corpus)
-    assert scoring.scored == len(rows) == 56
-    infilled, continued = rows[:28], rows[28:]
-    for row in infilled:
-        assert row["end_nats"] == pytest.approx(tokenizer.infilling.end % 7 / 10)
+    scored = scoring.scored
+    assert len(rows) == 56 < scored <= 3 * 56, "each middle in each way to end it"
+    infilled = rows[:28]
+    for row, end in zip(
+        rows, [tokenizer.infilling.end] * 28 + [tokenizer.end_of_document_id] * 28, strict=True
+    ):
+        assert row["end_nats"] == pytest.approx(end % 7 / 10)
         assert row["reference_tokens"] > 1 and row["reference_nats"] >= row["end_nats"]
-    assert all("end_nats" not in row for row in continued)
-    # Without the end, which left to right has none: so both mean the same.
-    nats = sum(row["reference_nats"] - row["end_nats"] for row in infilled)
-    expected = nats / sum(row["bytes"] for row in infilled)
-    assert result.metrics["middle_nats_per_byte"].value == pytest.approx(expected)
-    assert "middle_nats_per_byte" in BENCHMARKS[NAME].by_one_rule
-    assert {"middle_nats_per_byte_line", "middle_nats_per_byte_left_to_right", "end_nats"} <= set(
-        result.metrics
+        assert row["answer_nats"] <= row["reference_nats"], "one of the ways"
+    assert any(row["answer_nats"] < row["reference_nats"] for row in rows)
+    size = sum(row["bytes"] for row in infilled)
+    middles, answers = (
+        sum(row["reference_nats"] - row["end_nats"] for row in infilled),
+        sum(row["answer_nats"] for row in infilled),
     )
-    assert is_plain("middle_nats_per_byte_rest_left_to_right") and not is_plain("exact_match_rest")
+    assert result.metrics["middle_nats_per_byte"].value == pytest.approx(middles / size)
+    assert result.metrics["answer_nats_per_byte"].value == pytest.approx(answers / size)
+    for name in ("middle_nats_per_byte", "answer_nats_per_byte"):
+        assert name in BENCHMARKS[NAME].by_one_rule
+        assert {f"{name}_line", f"{name}_left_to_right"} <= set(result.metrics)
+        assert is_plain(f"{name}_rest_left_to_right") and not is_plain("exact_match_rest")
+    assert "end_nats" in result.metrics and "end_nats_left_to_right" not in result.metrics
     measure(NAME, model, settings(), corpus=corpus)
-    assert scoring.scored == 56
+    assert scoring.scored == scored
 
 
 def test_what_is_scored_with_the_prompts_is_not_read_again(
@@ -160,16 +167,18 @@ def test_what_is_scored_with_the_prompts_is_not_read_again(
     def beside(self: Any, requests: Sequence[Any]) -> Iterator[Any]:
         """Scores each second reference as it answers, and stops once on its way."""
         for completion in answer(self, requests):
-            reference = requests[completion.request].reference
             scores = None
-            if reference is not None and completion.request % 2:
-                scores = tuple(-(token % 7) / 10 for token in reference.ids[reference.first :])
-            yield dataclasses.replace(completion, reference=scores)
+            if completion.request % 2:
+                scores = tuple(
+                    tuple(-(token % 7) / 10 for token in each.ids[each.first :])
+                    for each in requests[completion.request].references
+                )
+            yield dataclasses.replace(completion, references=scores or None)
             if stops and stops.pop(0):
                 raise KeyboardInterrupt
 
     alone, _ = measure(NAME, scoring(tokenizer, lambda prompt: ""), settings(), corpus=corpus)
-    assert scoring.scored == 56
+    all_of_them = scoring.scored
     answer, scoring.generate = scoring.generate, beside
     scoring.scored, stops = 0, [False] * 20 + [True]
     model, folder = scoring(tokenizer, lambda prompt: ""), tmp_path / "beside"
@@ -177,9 +186,9 @@ def test_what_is_scored_with_the_prompts_is_not_read_again(
         measure(NAME, model, settings(), corpus=corpus, folder=folder)
     assert scoring.scored == 0
     result, rows = measure(NAME, model, settings(), corpus=corpus, folder=folder)
-    assert 0 < scoring.scored < 40, "the others came with their answers"
-    assert result.metrics["middle_nats_per_byte"] == alone.metrics["middle_nats_per_byte"]
-    assert result.metrics["end_nats"] == alone.metrics["end_nats"]
+    assert 0 < scoring.scored < 0.7 * all_of_them, "the others came with their answers"
+    for name in ("middle_nats_per_byte", "answer_nats_per_byte", "end_nats"):
+        assert result.metrics[name] == alone.metrics[name]
     assert all(row["reference_tokens"] > 0 for row in rows)
     assert result.seconds < 60
 
@@ -201,8 +210,9 @@ def test_a_stopped_measurement_of_losses_goes_on(
         measure(NAME, model, settings(), corpus=corpus)
     asked, scoring.log_probabilities = model.asked, whole
     result, _ = measure(NAME, model, settings(), corpus=corpus)
-    assert model.asked == asked == 56 and scoring.scored == 21 + 36
-    assert result.metrics["middle_nats_per_byte"].n == 28
+    whole_of_it = scoring.scored - 21
+    assert model.asked == asked == 56 and 20 < whole_of_it < 3 * 56 - 5, "what was complete is kept"
+    assert result.metrics["middle_nats_per_byte"].n == result.metrics["answer_nats_per_byte"].n == 28
 
 
 def test_a_model_that_cant_infill_continues(

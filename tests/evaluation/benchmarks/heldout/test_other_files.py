@@ -92,8 +92,8 @@ def test_other_files_of_the_repository_come_first(
         assert around is not None and around.chunks and around.path == task.fields["path"]
         assert task.fields["path"] not in {chunk.path for chunk in around.chunks}
         prompt = encode_request(tokenizer, TextRequest(task.prompt, SamplingParams(task.max_new_tokens))).ids
-        assert task.reference is not None
-        reference = task.reference(tokenizer)
+        assert task.references is not None
+        reference = task.references(tokenizer)[0]
         # The prompt is what comes before the middle, but for a token that healing took back.
         shown = [each for each in reference.ids[: reference.first] if each not in tokenizer.special_ids]
         asked = [each for each in prompt if each not in tokenizer.special_ids]
