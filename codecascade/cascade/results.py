@@ -142,8 +142,9 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
     if stage.kind == "long_context" and cost.steps < DEMONSTRATION:
         notes.append(f"A demonstration: {cost.steps} steps are not enough to learn long contexts.")
     if stage.train == "lora":
+        share = f"{stage.lora_merge:.0%} of them " if stage.lora_merge < 1 else ""
         notes.append(
-            f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, merged into ordinary weights."
+            f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, {share}merged into ordinary weights."
         )
     if cost.skipped:
         notes.append(
@@ -192,6 +193,11 @@ def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
     ]
 
 
+def _lora(stage: Stage) -> str:
+    share = f", {stage.lora_merge:.0%} of the updates" if stage.lora_merge < 1 else ""
+    return f"LoRA of rank {stage.lora_rank}{share}"
+
+
 def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
     total = sum(item.share for item in stage.mixture)
     settings = {
@@ -199,7 +205,7 @@ def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
         "batch": f"{stage.batch_tokens:,} tokens in rows of {stage.sequence_length:,}",
         "mixture": ", ".join(f"{item.source} {item.share / total:.0%}" for item in stage.mixture),
         "infilling": _infilling(stage.infilling) if stage.uses_infilling else "none",
-        "weights": "all" if stage.train == "all" else f"LoRA of rank {stage.lora_rank}",
+        "weights": "all" if stage.train == "all" else _lora(stage),
         "precision": cost.precision,
     }
     if stage.kind == "long_context":

@@ -88,7 +88,7 @@ def finished_tensors(state: Mapping[str, Tensor], scale: float) -> Iterator[Fini
     """The tensors of the ordinary model, in order, given a trained model's state dict, with or without LoRA.
 
     Args:
-        scale: alpha / rank of LoRA.
+        scale: what the product of LoRA's factors is multiplied by (``TrainingSettings.merge_scale``).
     """
     for name, tensor in state.items():
         module, _, leaf = name.rpartition(".")

@@ -76,6 +76,12 @@ class TrainingSettings(OptimizerSettings):
     )
     lora_rank: int = Field(16, gt=0, le=65_536)
     lora_alpha: float = Field(32.0, gt=0, description="updates are scaled by lora_alpha / lora_rank")
+    lora_merge: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="what of the updates the written model gets; with less it gains less and forgets less",
+    )
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints (one more at the end)")
     async_checkpoints: bool = Field(
         True,
@@ -109,6 +115,8 @@ class TrainingSettings(OptimizerSettings):
             raise ValueError(
                 f"give exactly one of steps, tokens and minutes (got {', '.join(lengths) or 'none'})"
             )
+        if self.train != "lora" and self.lora_merge != 1:
+            raise ValueError(f"lora_merge ({self.lora_merge:g}) is of low-rank updates; set train = 'lora'")
         if self.batch_tokens % self.sequence_length:
             raise ValueError(
                 f"batch_tokens ({self.batch_tokens:,}) must be a multiple of sequence_length "
@@ -120,6 +128,15 @@ class TrainingSettings(OptimizerSettings):
                 f"warmup_steps ({self.warmup_steps:,}) must be less than the {total:,} steps of the run"
             )
         return self
+
+    @property
+    def merge_scale(self) -> float:
+        """What the product of LoRA's factors is multiplied by where it is merged into a layer's weights.
+
+        Between none and all of the updates lies a weighted mean of the weights before and after training (Wortsman
+        et al. 2022, "Robust fine-tuning of zero-shot models").
+        """
+        return self.lora_merge * self.lora_alpha / self.lora_rank
 
     @property
     def sharing(self) -> ParallelSettings:

@@ -267,7 +267,7 @@ def test_the_arms_of_your_code_differ_in_one_setting() -> None:
     gaps = {"whole_line_share", "editor_share"}
     assert changed(recipe["small-batches"], reference) == {*gaps, "too_long"}
     arms = [stage for stage in recipe.stage if stage.same_data_as and stage is not reference]
-    assert len(arms) == 13 and {arm.same_data_as for arm in arms} == {"small-batches"}
+    assert len(arms) == 14 and {arm.same_data_as for arm in arms} == {"small-batches"}
     for arm in arms:
         found = changed(recipe["neighbours"] if arm.name == "imports" else reference, arm)
         assert len(found) == 1 or found in (gaps, {"lora_rank", "lora_alpha"})

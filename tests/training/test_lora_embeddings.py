@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
 from tiny_run import VOCABULARY, CountingStream, tiny_model, tiny_settings
 
 from codecascade.model.llama import Llama
 from codecascade.training.learner import Learner
 from codecascade.training.lora_weights import first_matrix as first_matrix_of
 from codecascade.training.parallel.ranks import World
-from codecascade.training.parallel.weights_out import final_state_dict
+from codecascade.training.parallel.weights_out import final_state_dict, write_model
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 NEW = [90, 93]
@@ -55,6 +58,32 @@ def test_lora_trains_the_linear_layers_and_the_new_rows_alone() -> None:
     moments = sum(state["exp_avg"].numel() for state in learner.optimizer.adamw.state.values())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert moments == trainable < sum(p.numel() for p in model.parameters()) / 2
+
+
+def test_a_share_of_the_updates_lies_between_before_and_after(tmp_path: Path) -> None:
+    """A weighted mean of both; new rows, which mean nothing before, are written as they were trained."""
+    model, before = tiny_model(), tiny_model().state_dict()
+    settings = tiny_settings(train="lora")
+    Learner(model, settings, 20, ALONE, NEW).step(CountingStream().batch(range(4)), 1)
+    after = final_state_dict(model, settings)
+    quarter = tiny_settings(train="lora", lora_merge=0.25)
+    merged = final_state_dict(model, quarter)
+    table = "model.embed_tokens.weight"
+    assert torch.equal(merged[table], after[table]) and not torch.equal(after[table], before[table])
+    for name in before.keys() - {table}:
+        torch.testing.assert_close(merged[name], torch.lerp(before[name], after[name], 0.25))
+    write_model(tmp_path, model, quarter, ALONE, dtype=torch.float32)
+    [file] = tmp_path.glob("*.safetensors")
+    written = load_file(file)
+    assert {name: written[name] for name in merged if name in written}.keys() == written.keys()
+    assert all(torch.equal(written[name], merged[name]) for name in written)
+
+
+def test_all_weights_have_no_updates_to_merge() -> None:
+    with pytest.raises(
+        ValidationError, match=r"lora_merge \(0.5\) is of low-rank updates; set train = 'lora'"
+    ):
+        tiny_settings(lora_merge=0.5)
 
 
 def test_lora_rows_have_their_own_rate() -> None:

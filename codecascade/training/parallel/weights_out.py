@@ -31,7 +31,7 @@ def final_state_dict(model: nn.Module, settings: TrainingSettings) -> dict[str, 
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
     state = {}
-    for tensor in finished_tensors(model.state_dict(), settings.lora_alpha / settings.lora_rank):
+    for tensor in finished_tensors(model.state_dict(), settings.merge_scale):
         own, merge = tensor.stored, tensor.merge()
         full = own.full_tensor() if isinstance(own, DTensor) else own
         if first:
@@ -64,8 +64,8 @@ def write_model(
     Raises:
         UserError: a rank can't write (every rank raises it).
     """
-    scale = settings.lora_alpha / settings.lora_rank
-    tensors = {tensor.name: tensor for tensor in finished_tensors(model.state_dict(), scale)}
+    finished = finished_tensors(model.state_dict(), settings.merge_scale)
+    tensors = {tensor.name: tensor for tensor in finished}
     shapes = {name: tuple(tensor.stored.shape) for name, tensor in tensors.items()}
     plan = WeightsPlan.of(shapes, dtype, shard_bytes)
     slices = _slices_of_ranks(tensors, world)
