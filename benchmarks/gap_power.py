@@ -35,7 +35,12 @@ from codecascade.evaluation.scores import Scores, metrics_of
 from codecascade.ground.files.reading import read_json
 
 BENCHMARK = "infilling_heldout"
-FIGURES = {"answer_nats_per_byte": False, "edit_similarity": True, "exact_match": True}
+FIGURES = {
+    "answer_nats_per_byte": False,
+    "middle_nats_per_byte": False,
+    "edit_similarity": True,
+    "exact_match": True,
+}
 """The figures, and whether more is better."""
 
 

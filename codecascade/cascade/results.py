@@ -142,7 +142,7 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
     if stage.kind == "long_context" and cost.steps < DEMONSTRATION:
         notes.append(f"A demonstration: {cost.steps} steps are not enough to learn long contexts.")
     if stage.train == "lora":
-        share = f"{stage.lora_merge:.0%} of them " if stage.lora_merge < 1 else ""
+        share = f"{100 * stage.lora_merge:g}% of them " if stage.lora_merge < 1 else ""
         notes.append(
             f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, {share}merged into ordinary weights."
         )
@@ -194,7 +194,7 @@ def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
 
 
 def _lora(stage: Stage) -> str:
-    share = f", {stage.lora_merge:.0%} of the updates" if stage.lora_merge < 1 else ""
+    share = f", {100 * stage.lora_merge:g}% of the updates" if stage.lora_merge < 1 else ""
     return f"LoRA of rank {stage.lora_rank}{share}"
 
 

@@ -72,11 +72,6 @@ _LLAMA_30M = LlamaConfig(
 )
 """Ours: for trials from scratch on a few cores."""
 
-_LLAMA_5M = replace(
-    _LLAMA_30M, hidden_size=192, intermediate_size=512, num_attention_heads=3, num_key_value_heads=3
-)
-"""Ours: the same where the cores have no bf16 instructions, or the time is short."""
-
 _TINY = LlamaConfig(
     vocab_size=512,
     hidden_size=64,
@@ -98,7 +93,6 @@ PRESETS: dict[str, LlamaConfig] = {
     },
     "smollm2-135m": _SMOLLM2_135M,
     "llama-30m": _LLAMA_30M,
-    "llama-5m": _LLAMA_5M,
     "tiny": _TINY,
 }
 

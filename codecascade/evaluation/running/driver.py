@@ -23,7 +23,7 @@ from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
 
 _REFERENCES = 256
-"""References whose tokens are in memory at a time."""
+"""Tasks whose references are in memory at a time, as tokens."""
 
 TOO_LONG = "the prompt does not fit into the model's context"
 
@@ -204,11 +204,11 @@ def fill_references(
         for index in missing[start : start + _REFERENCES]:
             make = work.tasks[index].references
             found = () if make is None else make(model.tokenizer)
-            longest = max((len(each.ids) for each in found), default=0)
-            if not longest or longest > (model.context_length or longest):
-                journal.answer(index, {})
+            fitting = [each for each in found if len(each.ids) <= (model.context_length or len(each.ids))]
+            if fitting and fitting[0] is found[0]:
+                references[index] = fitting
             else:
-                references[index] = found
+                journal.answer(index, {})
         for index, row in _scored(model.scorer, references):
             journal.answer(index, row)
             done = len(work) + journal.answered
@@ -225,7 +225,7 @@ def reference_fields(journal: Journal | None, work: BenchmarkWork) -> Callable[[
 def _scored(
     scorer: Scorer, references: dict[int, Sequence[ReferenceTokens]]
 ) -> Iterator[tuple[int, SampleRow]]:
-    # The ways of one task stand together: what they begin with is read once.
+    # The ways of one task stand together, so that an engine reads what they begin with once.
     ways = [(index, way, each) for index, found in references.items() for way, each in enumerate(found)]
     scored: dict[int, dict[int, ReferenceScores]] = {}
     for place, scores in scorer.log_probabilities([each.ids for _, _, each in ways]):
@@ -241,8 +241,8 @@ def reference_row(ways: Sequence[ReferenceScores]) -> SampleRow:
     """The fields that the probability of a reference answer adds to a sample's row.
 
     Args:
-        ways: the answer in each way to write it, of which there is at least one. No two begin with the same tokens to
-            their end, so that their probabilities add up.
+        ways: the answer in each way to write it, of which there is at least one. All go on from the same prompt, and
+            none begins with another, so that their probabilities add up.
     """
     first, sums = ways[0].logprobs, [sum(way.logprobs) for way in ways]
     likeliest = max(sums)

@@ -124,7 +124,9 @@ def _measure(
         references: Journal | None = None
         if has_references(work, context.model):
             path = _journal_file(folder, f"{benchmark.name}.references")
-            references = opened.enter_context(Journal(path, len(work.tasks), header, again=again))
+            # What an earlier version has scored is scored anew: it knew one way to write an answer.
+            own = {**header, "references": "each way"}
+            references = opened.enter_context(Journal(path, len(work.tasks), own, again=True))
         fill_journal(
             benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress, judged_by, references
         )

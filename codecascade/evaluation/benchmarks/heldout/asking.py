@@ -151,7 +151,8 @@ def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[st
 
 
 def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[ReferenceTokens]:
-    alone = written_ways(tokenizer, gap.prefix, gap.problem.middle, gap.suffix, layout)
+    problem = gap.problem
+    alone = written_ways(tokenizer, gap.prefix, problem.middle, gap.suffix, problem.suffix, layout)
     if gap.repository is None:
         return alone
     if layout == LEFT_TO_RIGHT:

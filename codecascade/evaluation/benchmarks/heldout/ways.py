@@ -1,52 +1,60 @@
 """The ways in which a model can write the true middle of a gap and end it.
 
 In many vocabularies what a line ends with and the line break behind it are one token: ``)`` and a line break are
-one of Qwen's. A model that writes this token has filled a gap up to the line break as right as one that writes ``)``
-alone and then ends. So an answer has several ways, whose probabilities add up.
+one of Qwen's. A model that writes this token has filled a gap up to the line break as rightly as one that writes
+``)`` alone and then ends. So an answer has several ways, whose probabilities add up. Within a line it is the same
+with a token that reaches beyond the middle: what is typed again of the text behind a gap, an editor takes away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.tokens.infilling import infilling_example
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
-_BEHIND = 64
-"""Characters behind a gap that are encoded with it. A token that begins in the gap ends within them."""
+_FOLLOWING = 256
+"""Characters behind a gap that are encoded with it, so that a token which begins in the gap can end in them."""
 
 
 def written_ways(
-    tokenizer: Tokenizer, prefix: str, middle: str, suffix: str, layout: str
+    tokenizer: Tokenizer, prefix: str, middle: str, suffix: str, following: str, layout: str
 ) -> list[ReferenceTokens]:
     """The prompt in a layout and the middle behind it, in each way to end it; none begins with another.
 
     - The token that ends a middle follows (left to right: the one that ends a document).
-    - The line break follows with which the suffix begins, and no more.
-    - The text goes on as the file does: up to the first token that has a character of the suffix.
+    - The line break follows with which the text behind the gap begins, and no more.
+    - The text goes on as the file does: up to the first token that has a character of the text behind the gap.
+
+    The last two are left out where no such text follows, or where a token across the border of prompt and middle
+    would be another than in the first way: probabilities after different prompts do not add up.
+
+    Args:
+        suffix: what the prompt shows of the text behind the gap.
+        following: what stands behind the gap in the file.
 
     Raises:
         UserError: the tokenizer does not know the layout.
     """
-    ended = _read(tokenizer, prefix, middle, suffix, layout)
-    ways = [ReferenceTokens((*ended.ids, _end(tokenizer, layout)), ended.first, ends=True)]
-    for behind in _behind(suffix):
-        read = _read(tokenizer, prefix, middle + behind, suffix, layout)
-        kept = _through(tokenizer, read, len(behind.encode(errors="surrogatepass")))
-        if all(kept.ids != way.ids for way in ways):
+    alone = _read(tokenizer, prefix, middle, suffix, layout)
+    ways = [ReferenceTokens((*alone.ids, _end(tokenizer, layout)), alone.first, ends=True)]
+    for more in _continuations(following):
+        read = _read(tokenizer, prefix, middle + more, suffix, layout)
+        kept = _beyond(tokenizer, alone, read)
+        if kept is not None and all(kept.ids != way.ids for way in ways):
             ways.append(kept)
     return ways
 
 
-def _behind(suffix: str) -> Iterator[str]:
+def _continuations(following: str) -> Iterator[str]:
     for line_break in ("\r\n", "\n"):
-        if suffix.startswith(line_break):
+        if following.startswith(line_break):
             yield line_break
             break
-    if suffix:
-        yield suffix[:_BEHIND]
+    if following:
+        yield following[:_FOLLOWING]
 
 
 def _read(tokenizer: Tokenizer, prefix: str, text: str, suffix: str, layout: str) -> ReferenceTokens:
@@ -64,13 +72,20 @@ def _end(tokenizer: Tokenizer, layout: str) -> int:
     return infilling.end
 
 
-def _through(tokenizer: Tokenizer, read: ReferenceTokens, behind: int) -> ReferenceTokens:
-    """Up to the first token that has one of the last ``behind`` bytes."""
-    kept = len(read.ids)
-    while kept > read.first:
-        size = len(tokenizer.token_bytes(read.ids[kept - 1]))
-        if size >= behind:
-            break
-        behind -= size
-        kept -= 1
-    return ReferenceTokens(read.ids[:kept], read.first)
+def _beyond(tokenizer: Tokenizer, alone: ReferenceTokens, read: ReferenceTokens) -> ReferenceTokens | None:
+    """``read`` up to its first token that reaches beyond the text of ``alone``; None if it has another beginning."""
+    if read.first != alone.first:
+        return None
+    middle = _bytes(tokenizer, alone.ids[alone.first :])
+    written = b""
+    for end in range(read.first, len(read.ids)):
+        written += tokenizer.token_bytes(read.ids[end])
+        if len(written) > len(middle):
+            kept = ReferenceTokens(read.ids[: end + 1], read.first)
+            # A normaliser may have made one character of the last of the middle and the first behind it.
+            return kept if written.startswith(middle) else None
+    return None
+
+
+def _bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> bytes:
+    return b"".join(map(tokenizer.token_bytes, ids))

@@ -29,6 +29,16 @@ def test_a_wrong_suffix_comes_from_another_file(corpus: Any, tokenizer: Any) -> 
         assert two.prompt.suffix != one.prompt.suffix or at_the_end
         assert model.count_tokens(two.prompt.suffix) <= model.count_tokens(one.prompt.suffix)
         assert one.references(tokenizer) != two.references(tokenizer) or at_the_end
+    continued = [
+        [
+            task.references(tokenizer)
+            for task in tasks(EvaluationContext(of_suffix, EvaluatedModel(), corpus=corpus))
+        ]
+        for of_suffix in (
+            settings(suffix=suffix, format="left_to_right", layouts=()) for suffix in ("own", "shuffled")
+        )
+    ]
+    assert continued[0] == continued[1], "left to right no suffix is seen"
     alone = corpus.texts[0]
     corpus.texts = [alone]
     of_one = tasks(EvaluationContext(settings(suffix="shuffled", layouts=()), model, corpus=corpus))
