@@ -127,7 +127,7 @@ def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone, found.mark) == ("Probably", "better", ":")
     assert found.reason == (
-        "on 60 gaps of your code that it never saw it needs 0.400 nats per byte of the true text, the base, "
+        "on 60 gaps of your code that it never saw it needs 0.400 nats per byte of the true answer, the base, "
         "small-base, 0.500 (left to right): −0.100 (−0.100 to −0.100), p < 0.001."
     )
     assert found.more[0] == "What really stands in a gap surprises it 20% less than the base."
@@ -137,7 +137,7 @@ def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -
         table_columns([base, stage]), [base, stage], ModelGains(tmp_path / "evaluations")
     )
     assert first.line == (
-        "Held-out gaps, nats per byte of the true text: 0.500 (left to right) → 0.400 (SPM), "
+        "Held-out gaps, nats per byte of the true answer: 0.500 (left to right) → 0.400 (SPM), "
         "−0.100 (−0.100 to −0.100): better. What really stands in a gap surprises it 20% less than the base"
     )
     assert second.title == "Held-out gaps filled" and second.meaning == ""

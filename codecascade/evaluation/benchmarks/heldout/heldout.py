@@ -159,7 +159,7 @@ _BY_ONE_RULE = tuple(
 def _figures() -> Iterator[ReportedFigure]:
     yield ReportedFigure(
         "answer_nats_per_byte",
-        "Held-out gaps, nats per byte of the true text",
+        "Held-out gaps, nats per byte of the true answer",
         higher_is_better=False,
         leads=True,
         in_nats=True,
@@ -194,7 +194,7 @@ BENCHMARKS = (
             UseFigure(
                 "answer_nats_per_byte",
                 "gaps",
-                "needs {} nats per byte of the true text",
+                "needs {} nats per byte of the true answer",
                 higher_is_better=False,
                 sensitive=True,
                 in_nats=True,

@@ -49,7 +49,7 @@ def small_corpus_warning(corpus: Corpus) -> str | None:
     return (
         f"{beginning}: enough for {lines:,} gaps of infilling_heldout at most, by which a share of {_SHARE:.0%} is "
         f"known to ±{100 * interval(lines):.0f} points, and a gain of about {100 * least_gain(lines):.0f} points "
-        f"would be found; the loss of the true middles finds smaller ones; {more}"
+        f"would be found; the loss of the true answers finds smaller ones; {more}"
     )
 
 
