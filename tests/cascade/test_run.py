@@ -119,10 +119,19 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_lora_leaves_an_ordinary_folder(data: dict[str, Any], tmp_path: Path) -> None:
-    data["stage"] = [data["stage"][0] | {"train": "lora", "lora_rank": 2}]
+    whole = data["stage"][0] | {"train": "lora", "lora_rank": 2}
+    half = {"name": "half", "like": "code", "same_data_as": "code", "lora_merge": 0.5}
+    data["stage"] = [whole, half]
     run_cascade(make_recipe(data), tmp_path / "run")
-    made = load(str(tmp_path / "run" / "models" / "code"))
-    assert set(made.model.state_dict()) == set(load(str(tmp_path / "run" / "base")).model.state_dict())
+    base, made, mean = (
+        load(str(tmp_path / "run" / name)).model.state_dict() for name in ("base", "models/code", "models/half")
+    )
+    assert set(made) == set(mean) == set(base)
+    matrix = "model.layers.0.mlp.up_proj.weight"
+    torch.testing.assert_close(mean[matrix], (base[matrix] + made[matrix]) / 2, rtol=1e-3, atol=1e-5)
+    assert not torch.equal(made[matrix], base[matrix])
+    report = (tmp_path / "run" / "report.md").read_text()
+    assert "of rank 2, merged into" in report and "of rank 2, 50% of them merged into" in report
 
 
 def test_mined_dialogues_and_a_corpus_of_shards(data: dict[str, Any], tmp_path: Path) -> None:
