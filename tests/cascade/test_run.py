@@ -124,7 +124,8 @@ def test_lora_leaves_an_ordinary_folder(data: dict[str, Any], tmp_path: Path) ->
     data["stage"] = [whole, half]
     run_cascade(make_recipe(data), tmp_path / "run")
     base, made, mean = (
-        load(str(tmp_path / "run" / name)).model.state_dict() for name in ("base", "models/code", "models/half")
+        load(str(tmp_path / "run" / name)).model.state_dict()
+        for name in ("base", "models/code", "models/half")
     )
     assert set(made) == set(mean) == set(base)
     matrix = "model.layers.0.mlp.up_proj.weight"
