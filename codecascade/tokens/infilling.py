@@ -17,6 +17,7 @@ Families with their own tokens differ in small ways. StarCoder's and Qwen's layo
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from codecascade.ground.errors import UserError
@@ -35,6 +36,8 @@ __all__ = [
     "infilling_prompt",
     "rows_for",
     "split_document",
+    "token_at_byte",
+    "written_bytes",
 ]
 
 _LLAMA2_PIECES = 32_000
@@ -84,7 +87,7 @@ def infilling_example(
     if format == "psm":
         return InfillingExample([*ids, *tokenizer.encode_continuation(middle), end], len(ids))
     joined = tokenizer.encode(text + middle)
-    start = _token_at_byte(tokenizer, joined, _length_in_bytes(tokenizer, tokenizer.encode(text)))
+    start = token_at_byte(tokenizer, joined, len(written_bytes(tokenizer, tokenizer.encode(text))))
     return InfillingExample([*ids, *joined, end], len(ids) + start)
 
 
@@ -126,11 +129,12 @@ def _infilling_tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
     return tokens
 
 
-def _length_in_bytes(tokenizer: Tokenizer, ids: list[int]) -> int:
-    return sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
+def written_bytes(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:
+    """The bytes of ids in the middle of a text; special tokens have none."""
+    return b"".join(map(tokenizer.token_bytes, ids))
 
 
-def _token_at_byte(tokenizer: Tokenizer, ids: list[int], offset: int) -> int:
+def token_at_byte(tokenizer: Tokenizer, ids: Sequence[int], offset: int) -> int:
     """The index of the token that holds byte ``offset`` of the text; ``len(ids)`` if it ends before."""
     for index, token_id in enumerate(ids):
         offset -= len(tokenizer.token_bytes(token_id))

@@ -8,9 +8,10 @@ How likely a model finds the reference answers is kept in a journal of its own, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.execution import Execution, verdict_on
@@ -245,10 +246,9 @@ def reference_row(ways: Sequence[ReferenceScores]) -> SampleRow:
             none begins with another, so that their probabilities add up.
     """
     first, sums = ways[0].logprobs, [sum(way.logprobs) for way in ways]
-    likeliest = max(sums)
     row: SampleRow = {
         "reference_nats": -sums[0],
         "reference_tokens": len(first),
-        "answer_nats": -(likeliest + math.log(sum(math.exp(each - likeliest) for each in sums))),
+        "answer_nats": -float(np.logaddexp.reduce(sums)),
     }
     return {**row, "end_nats": -first[-1]} if ways[0].ends else row

@@ -86,28 +86,28 @@ class PassGenerator(Generic[EngineT]):
         waiting.sort(key=lambda item: -len(item[1].ids))
         # Samples whose references are not scored yet. They are read with their prompt, so that they are few.
         held: dict[int, list[Completion]] = {}
-        scored: dict[int, dict[int, tuple[float, ...]]] = {}
+        ways: dict[int, dict[int, tuple[float, ...]]] = {}
+        scored: dict[int, tuple[tuple[float, ...], ...]] = {}
         asked: list[tuple[tuple[int, int | None], Request]] = []
         for index, request in waiting:
             asked.append(((index, None), request))
             if request.references and all(map(self._can_score, request.references)):
                 # right behind the prompt, which the cache then holds
                 asked += [((index, way), _scoring(each)) for way, each in enumerate(request.references)]
-                held[index], scored[index] = [], {}
+                held[index], ways[index] = [], {}
         for (index, way), output in self._run(asked):
             if (done := output.completion) is None:
                 continue
-            if way is None:
-                done = replace(done, request=index)
-                if index in held:
-                    held[index].append(done)
-                else:
-                    yield replace(done, references=_in_order(scored.get(index)))
-                continue
-            scored[index][way] = tuple(each.logprob for each in output.delta.prompt_logprobs)
-            if len(scored[index]) == len(requests[index].references):
-                found = _in_order(scored[index])
-                yield from (replace(each, references=found) for each in held.pop(index))
+            if way is not None:
+                found = ways[index]
+                found[way] = tuple(each.logprob for each in output.delta.prompt_logprobs)
+                if len(found) == len(requests[index].references):
+                    scored[index] = tuple(found[each] for each in sorted(found))
+                    yield from (replace(each, references=scored[index]) for each in held.pop(index))
+            elif index in held:
+                held[index].append(replace(done, request=index))
+            else:
+                yield replace(done, request=index, references=scored.get(index))
 
     def stream(self, request: Request) -> Iterator[str]:
         """The text of one completion in pieces, each as soon as it is certain.
@@ -224,10 +224,6 @@ class LocalGenerator(PassGenerator[Engine]):
     def _prepare(self, request: Request) -> None:
         """See :meth:`PassGenerator._prepare`. The cache grows where a single sample needs more than it has."""
         self.engine.reserve(len(request.ids) + self.engine.room(request))
-
-
-def _in_order(scored: dict[int, tuple[float, ...]] | None) -> tuple[tuple[float, ...], ...] | None:
-    return None if scored is None else tuple(scored[way] for way in sorted(scored))
 
 
 def _scoring(reference: ReferenceTokens) -> Request:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from codecascade.server.requests.prompts import longest_piece
+from codecascade.tokens.infilling import written_bytes
 from codecascade.tokens.tokenizer import Tokenizer
 
 _SUFFIX_SHARE = 4
@@ -23,16 +22,12 @@ def fitted(tokenizer: Tokenizer, prefix: str, suffix: str, room: int) -> tuple[s
         return prefix, suffix
     of_suffix = min(len(after), max(room // _SUFFIX_SHARE, room - len(before), 0))
     of_prefix = max(room - of_suffix, 1)
-    kept = _bytes(tokenizer, before[-of_prefix:])
+    kept = len(written_bytes(tokenizer, before[-of_prefix:]))
     shown = prefix.encode(errors="replace")[-kept:].decode(errors="ignore") if kept else ""
     if len(shown) < len(prefix) and "\n" in shown:
         shown = shown[shown.index("\n") + 1 :]
-    kept = _bytes(tokenizer, after[:of_suffix])
+    kept = len(written_bytes(tokenizer, after[:of_suffix]))
     following = suffix.encode(errors="replace")[:kept].decode(errors="ignore")
     if len(following) < len(suffix) and "\n" in following:
         following = following[: following.rindex("\n") + 1]
     return shown, following
-
-
-def _bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
-    return sum(len(tokenizer.token_bytes(token)) for token in ids)

@@ -8,10 +8,10 @@ with a token that reaches beyond the middle: what is typed again of the text beh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.tokens.infilling import infilling_example
+from codecascade.tokens.infilling import infilling_example, token_at_byte, written_bytes
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -76,16 +76,9 @@ def _beyond(tokenizer: Tokenizer, alone: ReferenceTokens, read: ReferenceTokens)
     """``read`` up to its first token that reaches beyond the text of ``alone``; None if it has another beginning."""
     if read.first != alone.first:
         return None
-    middle = _bytes(tokenizer, alone.ids[alone.first :])
-    written = b""
-    for end in range(read.first, len(read.ids)):
-        written += tokenizer.token_bytes(read.ids[end])
-        if len(written) > len(middle):
-            kept = ReferenceTokens(read.ids[: end + 1], read.first)
-            # A normaliser may have made one character of the last of the middle and the first behind it.
-            return kept if written.startswith(middle) else None
-    return None
-
-
-def _bytes(tokenizer: Tokenizer, ids: Sequence[int]) -> bytes:
-    return b"".join(map(tokenizer.token_bytes, ids))
+    middle, own = written_bytes(tokenizer, alone.ids[alone.first :]), read.ids[read.first :]
+    border = token_at_byte(tokenizer, own, len(middle))
+    # A normaliser may have made one character of the last of the middle and the first behind it.
+    if border == len(own) or not written_bytes(tokenizer, own).startswith(middle):
+        return None
+    return ReferenceTokens(read.ids[: read.first + border + 1], read.first)
