@@ -33,6 +33,7 @@ from codecascade.model.sources import config_of
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 VLLM_LOG = "vllm.log"
@@ -62,6 +63,9 @@ class LazyGenerator:
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
         return self._generator.log_probabilities(sequences)
+
+    def reference_scores(self, references: Sequence[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        return self._generator.reference_scores(references)
 
 
 def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:

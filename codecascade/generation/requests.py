@@ -115,6 +115,8 @@ class Request:
         min_tokens: no token ends the text before it has so many.
         scored_from: the first token of the prompt of which ``prompt_logprobs`` tells, from 1 on: nothing is before
             token 0.
+        any_last: tokens any of which may be the last of the prompt, its own among them: what ``prompt_logprobs``
+            tells of it is their probability together. Empty: of it alone.
         references: what else is to be scored. A generator that can do it beside the prompt, without reading twice
             what all begin with, tells ``Completion.references``; others pass them over.
     """
@@ -137,6 +139,7 @@ class Request:
     allowed: frozenset[int] | None = None
     min_tokens: int = 0
     scored_from: int = 1
+    any_last: tuple[int, ...] = ()
     references: tuple[ReferenceTokens, ...] = ()
 
     def __post_init__(self) -> None:
@@ -170,7 +173,7 @@ class Completion:
         log_probability: natural logarithm of the model's own probability (temperature 1, no nucleus) of the
             tokens chosen, the stop token included.
         references: of each of ``Request.references`` the natural logarithms of the probabilities of its tokens from
-            its first on; None where they were passed over.
+            its first on (of the last token with ``any_last``); None where they were passed over.
     """
 
     request: int
@@ -207,6 +210,11 @@ class Scorer(Protocol):
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
         """``(index, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
         probability of ``sequence[i + 1]`` after the tokens before it."""
+        ...
+
+    def reference_scores(self, references: Sequence[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        """``(index, scores)`` of each, in any order, as ``Completion.references`` has them. A server that tells of no
+        other tokens than a prompt's own passes ``any_last`` over."""
         ...
 
 

@@ -76,6 +76,11 @@ def spelled(tokenizer: Tokenizer, data: bytes) -> list[int]:
     return ids
 
 
+def beginning_with(tokenizer: Tokenizer, data: bytes) -> list[int]:
+    """The ids of the tokens whose bytes begin with ``data``."""
+    return _pieces(tokenizer).beginning_with(data)
+
+
 class _Pieces:
     """The pieces of a vocabulary in the order of their bytes: those with a common beginning are neighbours."""
 
@@ -84,6 +89,9 @@ class _Pieces:
         self._bytes = [piece for piece, _ in order]
         self._ids = [token_id for _, token_id in order]
         self.longest = max(map(len, pieces))
+
+    def beginning_with(self, prefix: bytes) -> list[int]:
+        return self._ids[self._beginning_with(prefix)]
 
     def _beginning_with(self, prefix: bytes) -> slice:
         above = prefix + b"\xff" * self.longest  # no piece that begins with prefix comes after this
@@ -97,7 +105,7 @@ class _Pieces:
         ids = []
         for length in range(1, min(len(owed), self.longest + 1)):
             ids += self.equal_to(owed[:length])
-        return ids + self._ids[self._beginning_with(owed)]
+        return ids + self.beginning_with(owed)
 
     def equal_to(self, piece: bytes) -> list[int]:
         at = bisect_left(self._bytes, piece)

@@ -15,11 +15,14 @@ class ReferenceTokens:
         ids: the tokens of both.
         first: the index of the first token that has a character of the answer; at least 1.
         ends: the last token is none of the text, but ends the answer.
+        any_last: tokens any of which may be the last one, that of ``ids`` among them; the answer's probability is of
+            all of them together. Empty: of that one alone.
     """
 
     ids: tuple[int, ...]
     first: int
     ends: bool = False
+    any_last: tuple[int, ...] = ()
 
     @classmethod
     def continued(cls, tokenizer: Tokenizer, prompt: str, answer: str) -> ReferenceTokens:

@@ -16,6 +16,7 @@ from codecascade.cascade.shared import generator as shared_module
 from codecascade.cascade.shared.generator import ScoringGenerator, on_all_ranks
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.training.parallel import messages as messages_module
 from codecascade.training.parallel.messages import Messages
 from codecascade.training.parallel.ranks import World
@@ -43,6 +44,11 @@ class Echo:
         for index, sequence in enumerate(sequences):
             self.asked.append(tuple(sequence))
             yield index, [float(token) for token in sequence]
+
+    def reference_scores(self, references: Sequence[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        for index, reference in enumerate(references):
+            self.asked.append(reference.ids)
+            yield index, [float(token) for token in (*reference.ids, *reference.any_last)]
 
 
 @contextmanager
@@ -113,6 +119,14 @@ def test_scores_are_shared_too(monkeypatch: pytest.MonkeyPatch) -> None:
     sequences = [[number] * (1 + number) for number in range(7)]
     with ranks(generators, monkeypatch) as generator:
         assert sorted(generator.log_probabilities(sequences)) == sorted(Echo().log_probabilities(sequences))
+    assert [len(one.asked) for one in generators] == [4, 3]
+
+
+def test_the_scores_of_references_are_shared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    generators = [Echo(), Echo()]
+    references = [ReferenceTokens((number, 3), 1, any_last=(3, number)) for number in range(7)]
+    with ranks(generators, monkeypatch) as generator:
+        assert sorted(generator.reference_scores(references)) == sorted(Echo().reference_scores(references))
     assert [len(one.asked) for one in generators] == [4, 3]
 
 

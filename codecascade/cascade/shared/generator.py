@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from codecascade.generation.requests import Completion, Generator, Request, Scorer
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.parallel.messages import Messages
 
@@ -49,6 +50,9 @@ class SharedGenerator:
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
         return self._shared("log_probabilities", sequences, self._own.log_probabilities, _renumber_scores)
+
+    def reference_scores(self, references: Sequence[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        return self._shared("reference_scores", references, self._own.reference_scores, _renumber_scores)
 
     def _shared(
         self,

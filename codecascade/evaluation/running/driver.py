@@ -229,11 +229,10 @@ def _scored(
     # The ways of one task stand together, so that an engine reads what they begin with once.
     ways = [(index, way, each) for index, found in references.items() for way, each in enumerate(found)]
     scored: dict[int, dict[int, ReferenceScores]] = {}
-    for place, scores in scorer.log_probabilities([each.ids for _, _, each in ways]):
+    for place, scores in scorer.reference_scores([each for _, _, each in ways]):
         index, way, reference = ways[place]
         of_task = scored.setdefault(index, {})
-        # Entry i is the log-probability of ids[i + 1].
-        of_task[way] = ReferenceScores(tuple(scores[reference.first - 1 :]), reference.ends)
+        of_task[way] = ReferenceScores(tuple(scores), reference.ends)
         if len(of_task) == len(references[index]):
             yield index, reference_row([of_task[each] for each in sorted(of_task)])
 

@@ -208,6 +208,13 @@ class LocalGenerator(PassGenerator[Engine]):
         """See :class:`~codecascade.generation.requests.Scorer`."""
         return log_probabilities(self.model, sequences, self.prefill_tokens)
 
+    def reference_scores(self, references: SequenceOf[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        """See :class:`~codecascade.generation.requests.Scorer`."""
+        sequences = [reference.ids for reference in references]
+        any_last = [reference.any_last for reference in references]
+        for index, scores in log_probabilities(self.model, sequences, self.prefill_tokens, any_last):
+            yield index, scores[references[index].first - 1 :]
+
     def _can_be_asked(self, request: Request) -> bool:
         """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
         if super()._can_be_asked(request):
@@ -233,4 +240,5 @@ def _scoring(reference: ReferenceTokens) -> Request:
         SamplingParams(max_new_tokens=0, prompt_logprobs=0),
         stop_ids=frozenset(),
         scored_from=reference.first,
+        any_last=reference.any_last,
     )

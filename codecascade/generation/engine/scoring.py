@@ -7,8 +7,9 @@ as a question before its possible answers, is read once. Prompts are scored as t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise, repeat
 
 import torch
 import torch.nn.functional as F
@@ -30,44 +31,56 @@ _WORTH_SHARING = 4 * BLOCK_SIZE
 
 
 def log_probabilities(
-    model: Llama, sequences: Sequence[Sequence[int]], pass_tokens: int
+    model: Llama,
+    sequences: Sequence[Sequence[int]],
+    pass_tokens: int,
+    any_last: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[tuple[int, list[float]]]:
     """``(index, scores)`` of each sequence; see :class:`~codecascade.generation.requests.Scorer`.
 
     Args:
         pass_tokens: tokens in one forward pass; longer sequences are read in chunks.
+        any_last: of each sequence the tokens any of which may be its last one; the last score is of all of them
+            together. Where there are none, it is of the sequence's own.
 
     Raises:
         UserError: the model gives no numbers.
     """
-    for index, scores in _all_scores(model, sequences, pass_tokens):
+    texts = [_Text(ids, last) for ids, last in zip(sequences, any_last or repeat(()), strict=False)]
+    for index, scores in _all_scores(model, texts, pass_tokens):
         if not math.isfinite(sum(scores)):
             raise no_numbers(model)
         yield index, scores
 
 
-def _all_scores(
-    model: Llama, sequences: Sequence[Sequence[int]], pass_tokens: int
-) -> Iterator[tuple[int, list[float]]]:
+@dataclass(frozen=True)
+class _Text:
+    """A sequence to score, and the tokens any of which may be its last one."""
+
+    ids: Sequence[int]
+    any_last: Sequence[int]
+
+
+def _all_scores(model: Llama, texts: Sequence[_Text], pass_tokens: int) -> Iterator[tuple[int, list[float]]]:
     packed: list[int] = []
     tokens = 0
-    for run, shared in _runs(sequences, pass_tokens):
-        size = len(sequences[run[0]])
+    for run, shared in _runs([text.ids for text in texts], pass_tokens):
+        size = len(texts[run[0]].ids)
         if len(run) > 1:
-            yield from zip(run, _score_shared(model, [sequences[each] for each in run], shared), strict=True)
+            yield from zip(run, _score_shared(model, [texts[each] for each in run], shared), strict=True)
         elif size < 2:
             # no token comes after another
             yield run[0], []
         elif size > pass_tokens:
-            yield run[0], _score_long(model, sequences[run[0]], pass_tokens)
+            yield run[0], _score_long(model, texts[run[0]], pass_tokens)
         else:
             if packed and tokens + size > pass_tokens:
-                yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+                yield from zip(packed, _score(model, [texts[each] for each in packed]), strict=True)
                 packed, tokens = [], 0
             packed += run
             tokens += size
     if packed:
-        yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+        yield from zip(packed, _score(model, [texts[each] for each in packed]), strict=True)
 
 
 def _runs(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[tuple[list[int], int]]:
@@ -114,19 +127,25 @@ def note_prompt_logprobs(model: Llama, parts: Sequence[tuple[SampleSequence, int
             state.prompt_logprobs.truncate(begin - unscored)
             rows = hidden[first + begin - start :][: len(following)]
             top = state.request.sampling.prompt_logprobs or 0
-            state.prompt_logprobs.extend(_token_logprobs(model, rows, following, top))
+            any_last = state.request.any_last if start + count + 1 >= len(state.request.ids) else ()
+            state.prompt_logprobs.extend(_token_logprobs(model, rows, following, top, any_last))
         first += count
 
 
 def _token_logprobs(
-    model: Llama, hidden: Tensor, following: Sequence[int], top: int
+    model: Llama, hidden: Tensor, following: Sequence[int], top: int, any_last: Sequence[int]
 ) -> Iterator[TokenLogprobs]:
-    """Of the tokens that follow each of the rows (tokens, hidden_size), with ``top`` of the likeliest."""
+    """Of the tokens that follow each of the rows (tokens, hidden_size), with ``top`` of the likeliest.
+
+    The last one's is that of ``any_last`` together, if there are any.
+    """
     for start in range(0, len(following), _LOGIT_ROWS):
         chosen = following[start : start + _LOGIT_ROWS]
         logits = model.logits(hidden[start : start + _LOGIT_ROWS]).float()
         scores = logits - logits.logsumexp(-1, keepdim=True)
         of_chosen = scores.gather(-1, torch.tensor(chosen, device=scores.device)[:, None])[:, 0].tolist()
+        if any_last and start + len(chosen) == len(following):
+            of_chosen[-1] = _together(scores[-1], any_last).item()
         best = scores.topk(min(top, scores.shape[-1]))
         rows = zip(chosen, of_chosen, best.indices.tolist(), best.values.tolist(), strict=True)
         for token, score, ids, values in rows:
@@ -134,22 +153,26 @@ def _token_logprobs(
 
 
 @torch.inference_mode()
-def _score(model: Llama, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+def _score(model: Llama, texts: Sequence[_Text]) -> list[list[float]]:
     """Of packed sequences, each by itself."""
     device = next(model.parameters()).device
-    sizes = [len(sequence) for sequence in sequences]
-    tokens = torch.tensor([[*chain.from_iterable(sequences)]], dtype=torch.int64, device=device)
+    sizes = [len(text.ids) for text in texts]
+    tokens = torch.tensor(
+        [[*chain.from_iterable(text.ids for text in texts)]], dtype=torch.int64, device=device
+    )
     positions = torch.cat([torch.arange(size, device=device) for size in sizes])
     hidden = model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
     predicted = (positions > 0).nonzero()[:, 0]
-    scores = _scores(model, hidden[predicted - 1], tokens[0, predicted])
-    return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
+    counts = [size - 1 for size in sizes]
+    scores = _scores(model, hidden[predicted - 1], tokens[0, predicted], _last_rows(texts, counts))
+    return [part.tolist() for part in torch.split(scores, counts)]
 
 
 @torch.inference_mode()
-def _score_shared(model: Llama, sequences: Sequence[Sequence[int]], shared: int) -> list[list[float]]:
+def _score_shared(model: Llama, texts: Sequence[_Text], shared: int) -> list[list[float]]:
     """Of sequences whose first ``shared`` tokens are the same, which are whole blocks of a cache."""
     weight = next(model.parameters())
+    sequences = [text.ids for text in texts]
     # nothing follows the last token, so it is not read
     tails = [sequence[shared:-1] for sequence in sequences]
     blocks = [-(-len(tail) // BLOCK_SIZE) for tail in tails]
@@ -171,32 +194,57 @@ def _score_shared(model: Llama, sequences: Sequence[Sequence[int]], shared: int)
         # the first token of a tail is predicted by the last one that is shared
         states = [torch.cat(pair) for pair in zip(states, torch.split(own, sizes), strict=True)]
     targets = torch.tensor([*chain.from_iterable(each[shared:] for each in sequences)], device=weight.device)
-    found = _scores(model, torch.cat(states), targets)
-    return [scores + part.tolist() for part in torch.split(found, [size + 1 for size in sizes])]
+    counts = [size + 1 for size in sizes]
+    found = _scores(model, torch.cat(states), targets, _last_rows(texts, counts))
+    return [scores + part.tolist() for part in torch.split(found, counts)]
 
 
 @torch.inference_mode()
-def _score_long(model: Llama, sequence: Sequence[int], pass_tokens: int) -> list[float]:
+def _score_long(model: Llama, text: _Text, pass_tokens: int) -> list[float]:
     """In chunks, so that memory grows with the text by its keys and values only."""
     weight = next(model.parameters())
-    tokens = torch.tensor(sequence, device=weight.device)
-    last = len(sequence) - 1
+    tokens = torch.tensor(text.ids, device=weight.device)
+    last = len(text.ids) - 1
     cache = KeyValueCache.allocate(model.config, 1, last, weight.dtype, weight.device)
     scores: list[float] = []
     while (start := len(scores)) < last:
         end = min(last, start + pass_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
         hidden = model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
-        scores += _scores(model, hidden, tokens[start + 1 : end + 1]).tolist()
+        ending = _last_rows([text], [end - start]) if end == last else {}
+        scores += _scores(model, hidden, tokens[start + 1 : end + 1], ending).tolist()
     return scores
 
 
-def _scores(model: Llama, hidden: Tensor, targets: Tensor) -> Tensor:
-    """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
-    return torch.cat(
-        [
-            -F.cross_entropy(model.logits(part).float(), those, reduction="none")
-            for part, those in zip(
-                torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
-            )
-        ]
-    )
+def _last_rows(texts: Sequence[_Text], counts: Sequence[int]) -> dict[int, Sequence[int]]:
+    """The rows that predict last tokens of which there are several, given how many rows each text has."""
+    rows = accumulate(counts)
+    return {row - 1: text.any_last for text, row in zip(texts, rows, strict=True) if text.any_last}
+
+
+def _scores(
+    model: Llama, hidden: Tensor, targets: Tensor, together: Mapping[int, Sequence[int]] | None = None
+) -> Tensor:
+    """(tokens, hidden_size) and the tokens that follow, to the log-probability of each.
+
+    Args:
+        together: of some rows the tokens any of which may follow, for the log-probability of all of them.
+    """
+    found = []
+    pairs = zip(torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True)
+    for number, (part, those) in enumerate(pairs):
+        logits = model.logits(part).float()
+        scores = -F.cross_entropy(logits, those, reduction="none")
+        for row, ids in (together or {}).items():
+            if 0 <= (own := row - number * _LOGIT_ROWS) < len(those):
+                scores[own] = _together(logits[own].log_softmax(-1), ids)
+        found.append(scores)
+    return torch.cat(found)
+
+
+def _together(scores: Tensor, ids: Sequence[int]) -> Tensor:
+    """The log-probability of any of some tokens, given that of each of a model's rows (rows,).
+
+    A tokenizer may have tokens for which a model has no row.
+    """
+    rows = [token for token in ids if token < len(scores)]
+    return scores[torch.tensor(rows, device=scores.device)].logsumexp(-1)

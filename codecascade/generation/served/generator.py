@@ -24,6 +24,7 @@ from codecascade.generation.requests import Completion, Request
 from codecascade.generation.served.scoring import PromptScorer
 from codecascade.generation.streaming import Delta, QueueFull
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 Job = TypeVar("Job")
@@ -179,6 +180,15 @@ class ServedGenerator:
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def reference_scores(self, references: Sequence[ReferenceTokens]) -> Iterator[tuple[int, list[float]]]:
+        """See :meth:`~codecascade.generation.requests.Scorer.reference_scores`; ``any_last`` is passed over.
+
+        Raises:
+            UserError: a reference does not fit the server's context.
+        """
+        for index, scores in self.log_probabilities([reference.ids for reference in references]):
+            yield index, scores[references[index].first - 1 :]
 
     def _in_parallel(
         self, jobs: Sequence[Job], work: Callable[[Job], Coroutine[Any, Any, Result]]

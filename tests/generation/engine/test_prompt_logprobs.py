@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from engine_models import CODE
 
@@ -129,6 +130,39 @@ def test_a_reference_answer_is_scored_with_its_prompt(
 def test_tokens_that_nothing_predicts_can_not_be_scored(first: int) -> None:
     with pytest.raises(ValueError, match="scored_from must be from 1 to 3"):
         Request((5, 6, 7), SamplingParams(0, prompt_logprobs=0), scored_from=first)
+
+
+@pytest.mark.parametrize("chunk", [16, 40, 2048])
+def test_any_of_some_tokens_may_be_the_last(
+    model: Llama, tokenizer: Tokenizer, ids: tuple[int, ...], chunk: int
+) -> None:
+    generator = LocalGenerator(model, tokenizer, prefill_tokens=chunk)
+    no_row = model.config.vocab_size + 3
+    references = [
+        ReferenceTokens(ids[:70], 60, any_last=(ids[69], 11, 12, no_row)),
+        ReferenceTokens(ids[:70], 60),
+        ReferenceTokens((*ids[:66], 9), 60, any_last=(8, 9)),
+        ReferenceTokens((*ids[:10], 9), 10, any_last=(9, 8)),
+        ReferenceTokens(ids[:5], 5),
+    ]
+
+    def last(reference: ReferenceTokens) -> list[float]:
+        lasts = [each for each in reference.any_last or reference.ids[-1:] if each != no_row]
+        asked = [[*reference.ids[:-1], each] for each in lasts]
+        whole = [LocalGenerator(model, tokenizer).log_probabilities([each]) for each in asked]
+        found = [scores[reference.first - 1 :] for [(_, scores)] in whole]
+        return [*found[0][:-1], float(np.logaddexp.reduce([each[-1] for each in found]))] if found[0] else []
+
+    wanted = [pytest.approx(last(each), abs=1e-4) for each in references]
+    found = dict(generator.reference_scores(references))
+    assert [found[index] for index in range(len(references))] == wanted
+    alone = [dict(generator.reference_scores([each]))[0] for each in references]
+    assert alone == wanted
+    # behind a prompt that the engine reads anyway
+    engine = LocalGenerator(model, tokenizer, prefill_tokens=chunk)
+    [completion] = engine.generate([Request(ids[:60], SamplingParams(2), references=tuple(references))])
+    assert completion.references is not None
+    assert [list(each) for each in completion.references] == wanted
 
 
 def test_an_empty_reference_answer_has_no_scores(model: Llama, tokenizer: Tokenizer) -> None:

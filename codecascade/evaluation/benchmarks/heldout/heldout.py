@@ -204,5 +204,6 @@ BENCHMARKS = (
         greedy=True,
         shows_trained=lambda used: bool(used[f"{HeldoutSettings.key}.neighbour_share"]),
         task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
+        version=2,
     ),
 )

@@ -8,9 +8,11 @@ with a token that reaches beyond the middle: what is typed again of the text beh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.tokens.healing import beginning_with
 from codecascade.tokens.infilling import infilling_example, token_at_byte, written_bytes
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
@@ -27,6 +29,9 @@ def written_ways(
     - The token that ends a middle follows (left to right: the one that ends a document).
     - The line break follows with which the text behind the gap begins, and no more.
     - The text goes on as the file does: up to the first token that has a character of the text behind the gap.
+
+    A line break ends the answer whatever stands behind it. So the last token of these two may be any that begins as
+    it does up to the line break (``any_last``), such as one with another indentation of the next line.
 
     The last two are left out where no such text follows, or where a token across the border of prompt and middle
     would be another than in the first way: probabilities after different prompts do not add up.
@@ -45,16 +50,34 @@ def written_ways(
         kept = _beyond(tokenizer, alone, read)
         if kept is not None and all(kept.ids != way.ids for way in ways):
             ways.append(kept)
-    return ways
+    return _with_any_last(tokenizer, ways) if _line_break(following) else ways
+
+
+def _line_break(text: str) -> str:
+    """The one with which a text begins; empty if it begins with something else."""
+    return next((line_break for line_break in ("\r\n", "\n") if text.startswith(line_break)), "")
 
 
 def _continuations(following: str) -> Iterator[str]:
-    for line_break in ("\r\n", "\n"):
-        if following.startswith(line_break):
-            yield line_break
-            break
+    if line_break := _line_break(following):
+        yield line_break
     if following:
         yield following[:_FOLLOWING]
+
+
+def _with_any_last(tokenizer: Tokenizer, ways: Sequence[ReferenceTokens]) -> list[ReferenceTokens]:
+    """The ways with every token that may be the last in the place of the line break's, each in one way alone."""
+    length = len(written_bytes(tokenizer, ways[0].ids))
+    found: list[ReferenceTokens] = []
+    for way in ways:
+        before, last = way.ids[:-1], tokenizer.token_bytes(way.ids[-1])
+        if not way.ends and all(other.ids[:-1] != before for other in found if not other.ends):
+            others = {other.ids[-1] for other in ways if other is not way and other.ids[:-1] == before}
+            beyond = len(written_bytes(tokenizer, way.ids)) - length
+            same = beginning_with(tokenizer, last[: len(last) - beyond + 1])
+            way = replace(way, any_last=tuple(each for each in same if each not in others))
+        found.append(way)
+    return found
 
 
 def _read(tokenizer: Tokenizer, prefix: str, text: str, suffix: str, layout: str) -> ReferenceTokens:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from codecascade.tokens.reference import ReferenceTokens
+
 
 @pytest.fixture
 def scoring(oracle: Any) -> Any:
@@ -20,5 +22,11 @@ def scoring(oracle: Any) -> Any:
                 type(self).scored += 1
                 # Each token costs its own number of nats.
                 yield index, [-(token % 7) / 10 for token in ids[1:]]
+
+        def reference_scores(
+            self, references: Sequence[ReferenceTokens]
+        ) -> Iterator[tuple[int, list[float]]]:
+            for index, scores in self.log_probabilities([each.ids for each in references]):
+                yield index, scores[references[index].first - 1 :]
 
     return Scoring

@@ -77,9 +77,37 @@ def test_each_way_writes_the_middle_and_one_token_that_goes_beyond(
         last = tokens.token_bytes(way.ids[-1])
         assert text(tokens, way.ids).startswith(written) and behind and len(last) >= len(behind)
         assert following.encode().startswith(behind) or "\u0301" in suffix[:1]
-    ways = [way.ids[way.first :] for way in (ended, *others)]
+    ways = [
+        (*way.ids[way.first : -1], last) for way in (ended, *others) for last in way.any_last or way.ids[-1:]
+    ]
     for one in ways:
-        assert one and not any(longer is not one and longer[: len(one)] == one for longer in ways)
+        assert not any(longer is not one and longer[: len(one)] == one for longer in ways)
+    assert any(way.any_last for way in others) == (bool(others) and following.startswith(("\n", "\r\n")))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_a_line_break_counts_in_whatever_token_it_stands(layout: str, line_break: str) -> None:
+    """As in SmolLM2's vocabulary, where it is one token with the indentation behind it."""
+    crlf, fillings = line_break == "\r\n", ("", " ", "  ", "    ")
+    written = [filling.replace(" ", "Ġ") for filling in fillings]
+    breaks = [("čĊ" if crlf else "Ċ") + each for each in written]
+    pieces = [*dict.fromkeys([*byte_alphabet(), "čĊ", "ĠĠ", "ĠĠĠĠ", *breaks])]
+    merges = ["č Ċ", "Ġ Ġ", "ĠĠ ĠĠ", *(f"{breaks[0]} {each}" for each in written if each)]
+    spec = byte_level_spec(
+        {piece: number for number, piece in enumerate(pieces)},
+        merges,
+        [added_token("<|endoftext|>", len(pieces))],
+        splits=PRE_TOKENIZERS["gpt-2"],
+    )
+    tokens = add_infilling_tokens(Tokenizer(spec, {"eos_token": "<|endoftext|>"}))
+    suffix = f"{line_break}    y = 2{line_break}"
+    ended, *others = written_ways(tokens, PREFIX, "x = 1", suffix, suffix, layout)
+    counted = [last for way in others for last in way.any_last or way.ids[-1:]]
+    assert {way.ids[:-1] for way in others} == {ended.ids[:-1]}
+    wanted = {(line_break + filling).encode() for filling in fillings} | ({b"\r"} if crlf else set())
+    assert len(counted) == len(set(counted)) and wanted <= {tokens.token_bytes(each) for each in counted}
+    assert {tokens.token_bytes(each)[:1] for each in counted} == {line_break[:1].encode()}
 
 
 @pytest.mark.parametrize(
