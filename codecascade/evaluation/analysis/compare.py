@@ -12,6 +12,7 @@ from codecascade.evaluation.analysis.differences import (
     differing_settings,
     in_order,
     mismatch,
+    settings_of_one,
 )
 from codecascade.evaluation.analysis.evaluation_folder import (
     Evaluation,
@@ -26,6 +27,9 @@ from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.notation import NOT_RUN
 from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
+
+_NAMED = 6
+"""Settings that are named one by one where one evaluation does not tell them."""
 
 
 class NotComparable(UserError):
@@ -208,7 +212,7 @@ def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkCo
         problems(solved_by_second=True),
         problems(solved_by_second=False),
         tuple(left_out),
-        tuple(_run_differences(first.conditions, second.conditions)),
+        tuple(_run_differences(first, second)),
     )
 
 
@@ -250,8 +254,12 @@ def _differences(
     return found, left_out
 
 
-def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+def _run_differences(one: MeasuredBenchmark, other: MeasuredBenchmark) -> Iterator[str]:
     """Differences between the runs, which may be the cause of differences between the figures."""
+    first, second = one.conditions, other.conditions
+    if unknown := settings_of_one(one, other):
+        names = ", ".join(unknown[:_NAMED]) + (" and others" if len(unknown) > _NAMED else "")
+        yield f"whether both were measured with the same {names} is not known: one of the two does not say"
 
     def differ(name: str) -> bool:
         return name in first and name in second and first[name] != second[name]

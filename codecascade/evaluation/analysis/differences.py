@@ -76,8 +76,15 @@ def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> d
     return ({"version of the benchmark": versions} if first.version != second.version else {}) | {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
-        if name in second.settings
-        and not name.endswith(_MAY_DIFFER)
-        and not is_judge_setting(name)
-        and first.settings[name] != second.settings[name]
+        if name in second.settings and not _may_differ(name) and first.settings[name] != second.settings[name]
     }
+
+
+def settings_of_one(first: MeasuredBenchmark, second: MeasuredBenchmark) -> list[str]:
+    """Those of the same settings that one of the two does not tell: an earlier version of this tool measured it,
+    or its samples were given. Whether they differ is not known."""
+    return sorted(name for name in first.settings.keys() ^ second.settings.keys() if not _may_differ(name))
+
+
+def _may_differ(name: str) -> bool:
+    return name.endswith(_MAY_DIFFER) or is_judge_setting(name)

@@ -232,6 +232,23 @@ def test_other_settings_are_refused_but_seeds_may_differ(tmp_path: Path) -> None
     assert [compared.name for compared in both.benchmarks] == ["humaneval", "mbpp"]
 
 
+def test_a_setting_that_one_evaluation_does_not_tell_is_named(tmp_path: Path) -> None:
+    def evaluation(name: str, **settings: float) -> Path:
+        about = {"humaneval": {"settings": settings}}
+        return write_evaluation(tmp_path / name, {"humaneval": solved(FIRST)}, about=about)
+
+    first = evaluation("a", temperature=0.0, seed=0)
+    found = compare(first, evaluation("b", temperature=0.0, **{"humaneval.max_new_tokens": 9}))
+    (told,) = found.benchmarks[0].run_differences
+    assert (
+        "humaneval.max_new_tokens is not known" in told and "temperature" not in told and "seed" not in told
+    )
+    assert any(told in note for note in remarks_on(found))
+    many = {f"humaneval.{name}": 1.0 for name in "abcdefgh"}
+    (told,) = compare(first, evaluation("c", **many)).benchmarks[0].run_differences
+    assert "humaneval.f and others is not known" in told and "humaneval.g" not in told
+
+
 def test_another_version_of_a_benchmark_is_refused(tmp_path: Path) -> None:
     def evaluation(name: str, **about: int) -> Path:
         return write_evaluation(tmp_path / name, {"humaneval": solved(FIRST)}, about={"humaneval": about})
