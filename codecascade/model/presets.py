@@ -72,6 +72,19 @@ _LLAMA_30M = LlamaConfig(
 )
 """Ours: for trials from scratch on a few cores."""
 
+_LLAMA_5M = LlamaConfig(
+    vocab_size=4096,
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=10,
+    num_attention_heads=3,
+    num_key_value_heads=3,
+    head_dim=64,
+    max_position_embeddings=2048,
+    tie_word_embeddings=True,
+)
+"""Ours: for trials from scratch within hours, where a core has no bf16 instructions."""
+
 _TINY = LlamaConfig(
     vocab_size=512,
     hidden_size=64,
@@ -93,6 +106,7 @@ PRESETS: dict[str, LlamaConfig] = {
     },
     "smollm2-135m": _SMOLLM2_135M,
     "llama-30m": _LLAMA_30M,
+    "llama-5m": _LLAMA_5M,
     "tiny": _TINY,
 }
 
