@@ -47,9 +47,6 @@ class LazyGenerator:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         return self._slot.take(self._name, self._precision).generate(requests)
 
-    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-        return self._slot.take(self._name, self._precision).log_probabilities(sequences)
-
 
 def open_teacher(
     teacher: TeacherSettings, model: str, slot: ModelSlot, precision: Precision = "auto"
