@@ -116,7 +116,7 @@ class Request:
         scored_from: the first token of the prompt of which ``prompt_logprobs`` tells, from 1 on: nothing is before
             token 0.
         any_last: tokens any of which may be the last of the prompt, its own among them: what ``prompt_logprobs``
-            tells of it is their probability together. Empty: of it alone.
+            tells of it is their probability together. Empty: of it alone. Servers of another kind pass it over.
         references: what else is to be scored. A generator that can do it beside the prompt, without reading twice
             what all begin with, tells ``Completion.references``; others pass them over.
     """
@@ -173,7 +173,8 @@ class Completion:
         log_probability: natural logarithm of the model's own probability (temperature 1, no nucleus) of the
             tokens chosen, the stop token included.
         references: of each of ``Request.references`` the natural logarithms of the probabilities of its tokens from
-            its first on (of the last token with ``any_last``); None where they were passed over.
+            its first on (the last one's is of ``any_last`` together, where there are some); None where they were
+            passed over.
     """
 
     request: int

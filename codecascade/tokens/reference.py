@@ -24,6 +24,10 @@ class ReferenceTokens:
     ends: bool = False
     any_last: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.any_last and self.ids[-1] not in self.any_last:
+            raise ValueError(f"the last token, {self.ids[-1]}, is not among those that may be it")
+
     @classmethod
     def continued(cls, tokenizer: Tokenizer, prompt: str, answer: str) -> ReferenceTokens:
         """A text and what comes after it, encoded together, as a model has read it in training."""

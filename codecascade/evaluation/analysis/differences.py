@@ -81,8 +81,10 @@ def differing_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> d
 
 
 def settings_of_one(first: MeasuredBenchmark, second: MeasuredBenchmark) -> list[str]:
-    """Those of the same settings that one of the two does not tell: an earlier version of this tool measured it,
-    or its samples were given. Whether they differ is not known."""
+    """The settings that concern what is asked and judged, and that only one of the two tells.
+
+    An earlier version of this tool measured the other, or its samples were given. Whether they differ is not known.
+    """
     return sorted(name for name in first.settings.keys() ^ second.settings.keys() if not _may_differ(name))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -152,7 +152,15 @@ def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[st
 
 def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[ReferenceTokens]:
     problem = gap.problem
-    alone = written_ways(tokenizer, gap.prefix, problem.middle, gap.suffix, problem.suffix, layout)
+    alone = written_ways(
+        tokenizer,
+        gap.prefix,
+        problem.middle,
+        gap.suffix,
+        problem.suffix,
+        layout,
+        of_one_line=gap.stops.lines == "single",
+    )
     if gap.repository is None:
         return alone
     if layout == LEFT_TO_RIGHT:
@@ -163,6 +171,6 @@ def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[Refere
         own = len(infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout))
     others = repository_ids(tokenizer, gap.repository.prompt(gap.prefix, gap.suffix), own, gap.room)
     return [
-        ReferenceTokens((*way.ids[:begin], *others, *way.ids[begin:]), way.first + len(others), way.ends)
+        replace(way, ids=(*way.ids[:begin], *others, *way.ids[begin:]), first=way.first + len(others))
         for way in alone
     ]

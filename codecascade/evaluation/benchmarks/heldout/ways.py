@@ -22,7 +22,14 @@ _FOLLOWING = 256
 
 
 def written_ways(
-    tokenizer: Tokenizer, prefix: str, middle: str, suffix: str, following: str, layout: str
+    tokenizer: Tokenizer,
+    prefix: str,
+    middle: str,
+    suffix: str,
+    following: str,
+    layout: str,
+    *,
+    of_one_line: bool,
 ) -> list[ReferenceTokens]:
     """The prompt in a layout and the middle behind it, in each way to end it; none begins with another.
 
@@ -30,8 +37,9 @@ def written_ways(
     - The line break follows with which the text behind the gap begins, and no more.
     - The text goes on as the file does: up to the first token that has a character of the text behind the gap.
 
-    A line break ends the answer whatever stands behind it. So the last token of these two may be any that begins as
-    it does up to the line break (``any_last``), such as one with another indentation of the next line.
+    A line break ends what is wanted of one line, whatever stands behind it. So the last token of these two may then
+    be any that begins as it does up to the line break (``any_last``), such as one with another indentation of the
+    next line. A block may go on in the next line, which its indentation tells, so there it is the file's own alone.
 
     The last two are left out where no such text follows, or where a token across the border of prompt and middle
     would be another than in the first way: probabilities after different prompts do not add up.
@@ -39,6 +47,7 @@ def written_ways(
     Args:
         suffix: what the prompt shows of the text behind the gap.
         following: what stands behind the gap in the file.
+        of_one_line: the middle is a line, or the rest of one, and what a model writes is judged up to its line break.
 
     Raises:
         UserError: the tokenizer does not know the layout.
@@ -50,7 +59,9 @@ def written_ways(
         kept = _beyond(tokenizer, alone, read)
         if kept is not None and all(kept.ids != way.ids for way in ways):
             ways.append(kept)
-    return _with_any_last(tokenizer, ways) if _line_break(following) else ways
+    if of_one_line and (line_break := _line_break(following)):
+        return _with_any_last(tokenizer, ways, len(line_break))
+    return ways
 
 
 def _line_break(text: str) -> str:
@@ -65,8 +76,16 @@ def _continuations(following: str) -> Iterator[str]:
         yield following[:_FOLLOWING]
 
 
-def _with_any_last(tokenizer: Tokenizer, ways: Sequence[ReferenceTokens]) -> list[ReferenceTokens]:
-    """The ways with every token that may be the last in the place of the line break's, each in one way alone."""
+def _with_any_last(
+    tokenizer: Tokenizer, ways: Sequence[ReferenceTokens], line_break: int
+) -> list[ReferenceTokens]:
+    """The ways with their ``any_last``: tokens that begin like a way's last one up to the line break.
+
+    Of ways that differ in their last token alone the first gets them, without those that another one ends with.
+
+    Args:
+        line_break: its length in bytes.
+    """
     length = len(written_bytes(tokenizer, ways[0].ids))
     found: list[ReferenceTokens] = []
     for way in ways:
@@ -74,7 +93,7 @@ def _with_any_last(tokenizer: Tokenizer, ways: Sequence[ReferenceTokens]) -> lis
         if not way.ends and all(other.ids[:-1] != before for other in found if not other.ends):
             others = {other.ids[-1] for other in ways if other is not way and other.ids[:-1] == before}
             beyond = len(written_bytes(tokenizer, way.ids)) - length
-            same = beginning_with(tokenizer, last[: len(last) - beyond + 1])
+            same = beginning_with(tokenizer, last[: len(last) - beyond + min(beyond, line_break)])
             way = replace(way, any_last=tuple(each for each in same if each not in others))
         found.append(way)
     return found

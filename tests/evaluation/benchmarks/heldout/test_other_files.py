@@ -93,7 +93,8 @@ def test_other_files_of_the_repository_come_first(
         assert task.fields["path"] not in {chunk.path for chunk in around.chunks}
         prompt = encode_request(tokenizer, TextRequest(task.prompt, SamplingParams(task.max_new_tokens))).ids
         assert task.references is not None
-        reference = task.references(tokenizer)[0]
+        reference, *others = task.references(tokenizer)
+        assert any(way.any_last for way in others) == (task.fields["kind"] in ("line", "rest"))
         # The prompt is what comes before the middle, but for a token that healing took back.
         shown = [each for each in reference.ids[: reference.first] if each not in tokenizer.special_ids]
         asked = [each for each in prompt if each not in tokenizer.special_ids]
