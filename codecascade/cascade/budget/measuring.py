@@ -18,10 +18,12 @@ from codecascade.training.parallel.ranks import join_world
 PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 128, 24
 """The texts that are timed: about as long as those of the infilling benchmarks, and enough of them to be decoded
 together as those are."""
+FEWEST_PROMPTS = 4
+"""Of a model for which that many would take long there are fewer; with less than these nothing is timed."""
 TIMED_TOKENS = PROMPTS * (2 * PROMPT_TOKENS + ANSWER_TOKENS)
 """About as many tokens as a timing reads and writes."""
 SHORT_TIMING = 30.0
-"""Seconds. If the texts are estimated to take longer, they are not timed: the estimate is near enough."""
+"""Seconds that the texts may take, by an estimate."""
 
 
 @dataclass(frozen=True)
@@ -63,28 +65,30 @@ class MeasuringTimer:
     ) -> None:
         self._base, self._precision, self._load = base, precision, load
 
-    def worth_while(self, parameters: int, flops: float) -> bool:
-        """Whether to time a model of this size is a matter of seconds, at an estimated speed of all ranks."""
-        texts = PROMPTS * PROMPT_TOKENS, PROMPTS * ANSWER_TOKENS
-        return evaluation_seconds(parameters, *texts, flops) * join_world().size < SHORT_TIMING
+    def prompts(self, parameters: int, flops: float) -> int:
+        """How many texts to time of a model of this size, so that it is a matter of seconds at an estimated speed of
+        all ranks; 0 if it can't be."""
+        each = evaluation_seconds(parameters, 2 * PROMPT_TOKENS, ANSWER_TOKENS, flops) * join_world().size
+        fitting = min(PROMPTS, int(SHORT_TIMING / each))
+        return fitting if fitting >= FEWEST_PROMPTS else 0
 
-    def speed(self) -> MeasuringSpeed:
+    def speed(self, prompts: int) -> MeasuringSpeed:
         """Timed on the first rank; each has the whole model when it measures. All ranks must call this."""
-        return join_world().from_first(self._time)
+        return join_world().from_first(lambda: self._time(prompts))
 
-    def _time(self) -> MeasuringSpeed:
+    def _time(self, prompts: int) -> MeasuringSpeed:
         start = time.perf_counter()
         generator = self._load(self._base, self._precision)
         # Once for what a first pass has to prepare.
         length = max(1, min(PROMPT_TOKENS, generator.context_length - ANSWER_TOKENS - 1))
         _answer(generator, range(1), length, ANSWER_TOKENS)
         loading = time.perf_counter() - start
-        reading = _answer(generator, range(1, PROMPTS + 1), length, 1)
-        both = _answer(generator, range(PROMPTS + 1, 2 * PROMPTS + 1), length, 1 + ANSWER_TOKENS)
+        reading = _answer(generator, range(1, prompts + 1), length, 1)
+        both = _answer(generator, range(prompts + 1, 2 * prompts + 1), length, 1 + ANSWER_TOKENS)
         return MeasuringSpeed(
             loading,
-            reading / (PROMPTS * length),
-            max(both - reading, 0.0) / (PROMPTS * ANSWER_TOKENS),
+            reading / (prompts * length),
+            max(both - reading, 0.0) / (prompts * ANSWER_TOKENS),
             join_world().size,
         )
 

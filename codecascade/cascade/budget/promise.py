@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from codecascade.cascade.budget.measuring import TIMED_TOKENS, MeasuringTimer
-from codecascade.cascade.budget.steps import StepTimer, budget_minutes
+from codecascade.cascade.budget.steps import FEW_TOKENS, StepTimer, budget_minutes
 from codecascade.cascade.display import RunDisplay
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.cost import evaluation_seconds, evaluation_tokens
@@ -18,6 +18,8 @@ from codecascade.training.parallel.ranks import join_world
 
 SHORT_STEP = 1.0
 """Seconds. A step that is estimated to be shorter is timed instead: small models use a device badly."""
+SHORT_PART = 10.0
+"""Seconds. On a CPU a step is timed if those few tokens that are timed first are estimated to take no longer."""
 
 
 def say_how_long(
@@ -86,9 +88,10 @@ def _measuring_seconds(
         tokens: of each model, those that it reads and writes.
     """
     little = sum(map(sum, tokens.values())) <= TIMED_TOKENS
-    if little or base is None or timer is None or not timer.worth_while(base, speed):
+    prompts = 0 if little or base is None or timer is None else timer.prompts(base, speed)
+    if not prompts or base is None or timer is None:
         return sum(evaluation_seconds(parameters[name] or 0, *each, speed) for name, each in tokens.items())
-    timed = timer.speed()
+    timed = timer.speed(prompts)
     return sum(timed.seconds(*each, (parameters[name] or base) / base) for name, each in tokens.items())
 
 
@@ -107,16 +110,20 @@ def _making(
 
 
 def _speed(stages: Sequence[Stage], step_flops: Mapping[str, float], timer: StepTimer) -> float:
-    """FLOP/s of all ranks in training: usually an estimate, and where steps are short by it, a measurement."""
+    """FLOP/s of all ranks in training: a measurement where that is a matter of seconds, else an estimate."""
     ranks = join_world()
     # all ranks must decide alike, and each would time another speed
     estimate = ranks.from_first(this_device_flops) * ranks.size * UTILISATION
     if not stages:
         return estimate
     shortest = min(stages, key=lambda stage: step_flops[stage.name])
-    if step_flops[shortest.name] / estimate >= SHORT_STEP:
-        return estimate
-    return min(estimate, step_flops[shortest.name] / timer.step_seconds(shortest))
+    flops = step_flops[shortest.name]
+    if ranks.device.type == "cpu":
+        part = flops / shortest.batch_tokens * FEW_TOKENS * ranks.size
+        long = part / estimate >= SHORT_PART
+    else:
+        long = flops / estimate >= SHORT_STEP
+    return estimate if long else flops / timer.step_seconds(shortest)
 
 
 def _at_least_a_minute(seconds: float) -> str:

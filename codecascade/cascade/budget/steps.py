@@ -1,8 +1,13 @@
-"""Budgets in minutes turned into steps: a step of each shape is timed before the first stage starts."""
+"""Budgets in minutes turned into steps: a step of each shape is timed before the first stage starts.
+
+Where a whole step takes long, as on a CPU it does of all but small models, parts of one are timed, and the whole is
+what they say of it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +15,7 @@ import torch
 
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.stage_models import stage_model
+from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import open_model
 from codecascade.recipe.reading import with_steps
@@ -19,6 +25,10 @@ from codecascade.training.parallel.ranks import join_world
 from codecascade.training.stream.stream import Batch
 
 DOCUMENTS_PER_ROW = 4
+FEW_TOKENS = 64
+"""Of each rank, the first that are timed on a CPU."""
+LONG_STEP = 8.0
+"""Seconds. A step on a CPU that takes longer is not timed as a whole."""
 _STEP_KEYS = (
     "sequence_length",
     "batch_tokens",
@@ -69,16 +79,48 @@ class StepTimer:
         self._seconds: dict[str, float] = {}
 
     def step_seconds(self, stage: Stage) -> float:
-        """Seconds of one step of the stage: the median of two on random tokens. All ranks must call this."""
+        """Seconds of one step of the stage, from the median of two on random tokens. All ranks must call this."""
         data, base = to_data(stage), self._base_of(stage)
         shape = json.dumps([base, *(data.get(key) for key in _STEP_KEYS)])
         if shape not in self._seconds:
-            world = join_world()
-            prepared = world.on_all(lambda: stage_model(open_model(base), stage))
-            stream = RandomStream(stage, prepared.tokenizer.vocab_size)
-            short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
-            self._seconds[shape] = measure_step_seconds(prepared.config, stream, short)
+            prepared = join_world().on_all(lambda: stage_model(open_model(base), stage))
+            self._seconds[shape] = step_seconds(stage, prepared.config, prepared.tokenizer.vocab_size)
         return self._seconds[shape]
+
+
+def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
+    """Seconds of a step of the stage: of a whole one or, on a CPU where it takes long, by a short and a longer row.
+
+    A step takes a while that does not depend on its tokens, such as the update of the weights, and a time for each.
+    """
+    world = join_world()
+
+    def timed(part: Stage) -> float:
+        short = part.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
+        return measure_step_seconds(config, RandomStream(part, vocabulary), short)
+
+    def row(tokens: int) -> Stage:
+        """A step in which each rank reads one row."""
+        shape = {"sequence_length": tokens, "batch_tokens": tokens * world.size, "micro_batch_rows": 1}
+        return stage.model_copy(update=shape)
+
+    few = min(FEW_TOKENS, stage.sequence_length)
+    own = stage.batch_tokens / world.size
+    if world.device.type != "cpu" or own <= few:
+        return timed(stage)
+    first = timed(row(few))
+    if first * own / few <= LONG_STEP:
+        return timed(stage)
+    longer = min(stage.sequence_length, few << int(math.log2(max(1.0, LONG_STEP / first))))
+    second = first if longer == few else timed(row(longer))
+    if longer < 4 * few:
+        # too near to each other for a line through both
+        return second * own / longer
+    # Timings are uncertain: a token takes no less than half of what it would take if all of the time were for tokens.
+    each = max((second - first) / (longer - few), second / longer / 2)
+    fixed = max(0.0, second - each * longer)
+    attention = stage.flops_per_token(config) / row(longer).flops_per_token(config)
+    return fixed + own * each * attention
 
 
 def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], timer: StepTimer, display: RunDisplay) -> Recipe:

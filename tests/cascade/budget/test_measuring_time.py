@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codecascade.cascade.budget import measuring
-from codecascade.cascade.budget.measuring import MeasuringTimer
+from codecascade.cascade.budget.measuring import FEWEST_PROMPTS, PROMPTS, MeasuringTimer
 from codecascade.generation.requests import Completion, Request
 
 
@@ -31,8 +31,10 @@ class FakeEngine:
             yield Completion(number, 0, "", (), "length")
 
 
-@pytest.mark.parametrize("context", [4096, 64])
-def test_reading_and_writing_are_told_apart(context: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("context", "prompts"), [(4096, 24), (4096, 4), (64, 24)])
+def test_reading_and_writing_are_told_apart(
+    context: int, prompts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = FakeEngine(context)
 
     def load(name: str, precision: str) -> Any:
@@ -41,7 +43,7 @@ def test_reading_and_writing_are_told_apart(context: int, monkeypatch: pytest.Mo
         return engine
 
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: engine.now)
-    speed = MeasuringTimer("base", "fp32", load).speed()
+    speed = MeasuringTimer("base", "fp32", load).speed(prompts)
     assert speed.read == pytest.approx(0.002)
     assert speed.written == pytest.approx(0.03)
     assert speed.loading > 5
@@ -51,7 +53,8 @@ def test_reading_and_writing_are_told_apart(context: int, monkeypatch: pytest.Mo
     )
 
 
-def test_a_model_that_takes_long_is_not_timed() -> None:
+def test_a_larger_model_is_asked_fewer_texts_and_one_that_takes_long_none() -> None:
     timer = MeasuringTimer("base", "auto")
-    assert timer.worth_while(135_000_000, 1e11)
-    assert not timer.worth_while(7_000_000_000, 1e11)
+    assert timer.prompts(135_000_000, 1e11) == PROMPTS
+    assert FEWEST_PROMPTS <= timer.prompts(500_000_000, 1e11) < PROMPTS
+    assert timer.prompts(7_000_000_000, 1e11) == 0

@@ -1,4 +1,4 @@
-"""How long a run is said to take: by FLOPs where steps are long, by a timed step where they are short."""
+"""How long a run is said to take: by a timed step, and by FLOPs where to time one would take long."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from codecascade.cascade.budget import promise
@@ -16,8 +17,7 @@ from codecascade.ground.format import show_seconds
 from codecascade.plan.plan import make_plan
 from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe import make_recipe
-
-DEVICE_FLOPS = 1e12
+from codecascade.training.parallel.ranks import World
 
 
 class FakeTimer:
@@ -36,11 +36,11 @@ class FakeMeasuring:
     def __init__(self, worth_while: bool) -> None:
         self.worth = worth_while
 
-    def worth_while(self, parameters: int, flops: float) -> bool:
-        return self.worth
+    def prompts(self, parameters: int, flops: float) -> int:
+        return 7 if self.worth else 0
 
-    def speed(self) -> MeasuringSpeed:
-        assert self.worth
+    def speed(self, prompts: int) -> MeasuringSpeed:
+        assert self.worth and prompts == 7
         return MeasuringSpeed(1.0, 0.001, 0.01)
 
 
@@ -52,8 +52,9 @@ def said(
     unmeasured: tuple[str, ...] = ("base", "code"),
     done: dict[str, int] | None = None,
     untrained: bool = True,
+    flops: float = 1e12,
 ) -> str:
-    monkeypatch.setattr(promise, "this_device_flops", lambda: DEVICE_FLOPS)
+    monkeypatch.setattr(promise, "this_device_flops", lambda: flops)
     recipe = make_recipe(data)
     console = Console(file=io.StringIO(), width=300)
     ahead = {name: recipe.measured[name] for name in unmeasured}
@@ -96,19 +97,25 @@ def test_nothing_is_said_to_take_no_time(data: dict[str, Any], monkeypatch: pyte
     assert " 0 s" not in said(data, FakeTimer(1e-9), monkeypatch)
 
 
-def test_long_steps_are_estimated(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """To time one would cost minutes."""
+@pytest.mark.parametrize(
+    ("device", "flops", "timed"), [("cpu", 1e12, True), ("cpu", 1e9, False), ("cuda", 1e12, False)]
+)
+def test_long_steps_are_estimated(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, device: str, flops: float, timed: bool
+) -> None:
+    """To time one would cost minutes. On a CPU a part of one is enough, but for models that are large for it."""
     data |= {"base": "smollm2-135m"}
     del data["tokenizer"]
     steps, tokens = 7, 2**20
     data["stage"] = [{**data["stage"][0], "steps": steps, "sequence_length": 2048, "batch_tokens": tokens}]
-    timer = FakeTimer(0.5)
-    text = said(data, timer, monkeypatch)
-    assert timer.asked == []
+    timer = FakeTimer(3600)
+    monkeypatch.setattr(promise, "join_world", lambda: World(0, 1, torch.device(device), None))
+    text = said(data, timer, monkeypatch, flops=flops)
+    assert timer.asked == (["code"] if timed else [])
     step_flops = make_plan(make_recipe(data))["code"].step_flops
     assert step_flops is not None
-    hours = steps * step_flops / (DEVICE_FLOPS * UTILISATION) / 3600
-    assert f"ahead: about {int(hours)} h" in text
+    seconds = steps * (3600 if timed else step_flops / (flops * UTILISATION))
+    assert f"ahead: about {show_seconds(seconds)} of training" in text
 
 
 def test_measuring_is_timed_where_models_are_small(
@@ -145,7 +152,7 @@ def test_nothing_is_timed_where_nothing_is_measured(
     data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": {"benchmarks": []}}]
 
     class Never(FakeMeasuring):
-        def speed(self) -> MeasuringSpeed:
+        def speed(self, prompts: int) -> MeasuringSpeed:
             raise AssertionError
 
     assert "a minute or less of measuring" in said(data, FakeTimer(0.5), monkeypatch, Never(True))
@@ -157,9 +164,9 @@ def test_a_timing_is_less_work_than_what_is_measured(
     class Noted(FakeMeasuring):
         asked = 0
 
-        def speed(self) -> MeasuringSpeed:
+        def speed(self, prompts: int) -> MeasuringSpeed:
             self.asked += 1
-            return super().speed()
+            return super().speed(prompts)
 
     for documents, timed in ((1, False), (2_000, True)):
         evaluate = {"benchmarks": ["validation"], "validation": {"documents": documents, "characters": 300}}
