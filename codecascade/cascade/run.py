@@ -207,7 +207,7 @@ class _Cascade:
 
     def _budget(self) -> None:
         """Turn budgets in minutes into steps, and say how long the run will take."""
-        timer = StepTimer(lambda stage: self.bases[self.recipe.root(stage)])
+        timer = StepTimer(lambda stage: self.bases[self.recipe.root(stage)], self.display.say)
         self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)

@@ -50,7 +50,8 @@ def say_how_long(
         return
     speed = _speed(stages, known, timer)
     parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
-    seconds = _measuring_seconds(tokens, plan.base_parameters.get(BASE), parameters, speed, measuring_timer)
+    base = plan.base_parameters.get(BASE)
+    seconds = _measuring_seconds(tokens, base, parameters, speed, measuring_timer, display)
     measuring = f"{_at_least_a_minute(seconds)} of measuring"
     if stages:
         training = sum(_left(stage, done) * _training_seconds(stage, known, speed) for stage in stages)
@@ -80,6 +81,7 @@ def _measuring_seconds(
     parameters: Mapping[str, int | None],
     speed: float,
     timer: MeasuringTimer | None,
+    display: RunDisplay,
 ) -> float:
     """By the base's own reading and writing, where to time them is a matter of seconds and less work than what is
     to be measured; else by ``speed``.
@@ -91,6 +93,7 @@ def _measuring_seconds(
     prompts = 0 if little or base is None or timer is None else timer.prompts(base, speed)
     if not prompts or base is None or timer is None:
         return sum(evaluation_seconds(parameters[name] or 0, *each, speed) for name, each in tokens.items())
+    display.say("base: timing how fast it reads and writes")
     timed = timer.speed(prompts)
     return sum(timed.seconds(*each, (parameters[name] or base) / base) for name, each in tokens.items())
 

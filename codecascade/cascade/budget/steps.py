@@ -72,10 +72,11 @@ class StepTimer:
 
     Args:
         base_of: what the model is loaded from that a stage is made of. The stage is timed in its shape.
+        say: tells of a timing before it begins, for it takes up to a minute.
     """
 
-    def __init__(self, base_of: Callable[[Stage], str]) -> None:
-        self._base_of = base_of
+    def __init__(self, base_of: Callable[[Stage], str], say: Callable[[str], None]) -> None:
+        self._base_of, self._say = base_of, say
         self._seconds: dict[str, float] = {}
 
     def step_seconds(self, stage: Stage) -> float:
@@ -83,6 +84,7 @@ class StepTimer:
         data, base = to_data(stage), self._base_of(stage)
         shape = json.dumps([base, *(data.get(key) for key in _STEP_KEYS)])
         if shape not in self._seconds:
+            self._say(f"{stage.name}: timing a step")
             prepared = join_world().on_all(lambda: stage_model(open_model(base), stage))
             self._seconds[shape] = step_seconds(stage, prepared.config, prepared.tokenizer.vocab_size)
         return self._seconds[shape]

@@ -89,7 +89,8 @@ def test_where_only_measuring_is_left_its_time_is_said(
     asked = next(each for each in plan.evaluations if each.name == "base")
     seconds = 1 + asked.read / 1000 + asked.written / 100
     text = said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), ("base",), untrained=False)
-    assert text.startswith(f"ahead: about {show_seconds(seconds)} of measuring (base); stop at any time")
+    assert text.startswith("base: timing")
+    assert f"\nahead: about {show_seconds(seconds)} of measuring (base); stop at any time" in text
     assert said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), (), untrained=False) == ""
 
 
