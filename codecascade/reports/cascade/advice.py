@@ -180,7 +180,8 @@ def _answer(report: RunReport, found: Sequence[_Finding]) -> tuple[Answer, Tone,
     if lead.gain.verdict == "worse":
         return "No", "worse", f"It got worse: {reason}", tuple(more)
     loss_fell = second is not None and second.gain.verdict == "better"
-    would_show = _what_would_show_it(lead, loss_fell=loss_fell)
+    others_gained = any(each.gain.verdict == "better" for each in found[1:] if not each.figure.sensitive)
+    would_show = _what_would_show_it(lead, loss_fell=loss_fell, others_gained=others_gained)
     if second is not None and loss_fell and _improvement(lead) >= 0:
         meaning = [f"{surprise(second.gain)}."] if second.figure.in_nats else []
         shares = f"Whether it {lead.figure.says.format('more')} is not shown: {reason}"
@@ -226,11 +227,13 @@ def _p_value(gain: Gain) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _what_would_show_it(finding: _Finding, *, loss_fell: bool) -> str:
+def _what_would_show_it(finding: _Finding, *, loss_fell: bool, others_gained: bool) -> str:
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
     needed = gain.problems_needed()
     if _improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
+        if others_gained:
+            return f"More {unit} would hardly show a gain in them: it is in the other gaps."
         learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""
         hope = "More tokens, more code or a better base could bring one."
         return f"More {unit} would hardly show a gain. {learnt}{hope}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_where_lines_show_nothing_the_loss_is_told(
         assert "If the true difference is the one seen here, about " in found.more[-1]
 
 
-def of_gaps(layout: str, right: range, nats: float) -> list[dict[str, object]]:
+def of_gaps(layout: str, right: Sequence[int], nats: float) -> list[dict[str, object]]:
     """Gaps of 20 bytes, whose true middles and ends cost about so many nats."""
     return [
         {**row, "kind": "line", "bytes": 20, "answer_nats": nats + n % 3}
@@ -144,6 +145,20 @@ def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -
     write_report(RunReport("tiny", "small-base", (base, stage)), tmp_path)
     for name in ("report.md", "report.html"):
         assert "surprises it 20% less" in (tmp_path / name).read_text()
+
+
+def test_a_gain_in_other_gaps_than_lines_is_told_as_one(tmp_path: Path) -> None:
+    def gaps(layout: str, right: Sequence[int], nats: float) -> list[dict[str, object]]:
+        rows = of_gaps(layout, right, nats)
+        return [{**row, "kind": "line" if number < 30 else "rest"} for number, row in enumerate(rows)]
+
+    base = model(tmp_path, "base", {"infilling_heldout": gaps("left_to_right", range(10), 9.0)})
+    right = [*range(10), *range(30, 50)]
+    stage = model(tmp_path, "code", {"infilling_heldout": gaps("spm", right, 7.0)})
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Probably" and "it fills in 33.3 % exactly" in found.more[1]
+    assert found.more[2].startswith("Over all 60 gaps: 16.7 % → 50.0 %") and found.more[2].endswith("better.")
+    assert found.more[-1] == "More lines would hardly show a gain in them: it is in the other gaps."
 
 
 def test_no_gain_is_probable_where_fewer_lines_are_right(tmp_path: Path) -> None:
