@@ -91,14 +91,15 @@ class _Pieces:
         self.longest = max(map(len, pieces))
 
     def beginning_with(self, prefix: bytes) -> list[int]:
-        return self._ids[self._beginning_with(prefix)]
+        return self._ids[self._places_of(prefix)]
 
-    def _beginning_with(self, prefix: bytes) -> slice:
+    def _places_of(self, prefix: bytes) -> slice:
+        """Where the pieces stand that begin with ``prefix``."""
         above = prefix + b"\xff" * self.longest  # no piece that begins with prefix comes after this
         return slice(bisect_left(self._bytes, prefix), bisect_left(self._bytes, above))
 
     def longer_than(self, prefix: bytes) -> bool:
-        last = self._bytes[self._beginning_with(prefix)][-1:]
+        last = self._bytes[self._places_of(prefix)][-1:]
         return bool(last) and len(last[0]) > len(prefix)
 
     def agreeing(self, owed: bytes) -> list[int]:

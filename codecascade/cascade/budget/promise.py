@@ -17,7 +17,7 @@ from codecascade.recipe.settings import BASE, Stage
 from codecascade.training.parallel.ranks import join_world
 
 SHORT_STEP = 1.0
-"""Seconds. A step that is estimated to be shorter is timed instead: small models use a device badly."""
+"""Seconds. On a GPU a step is timed if it is estimated to be shorter: small models use a device badly."""
 SHORT_PART = 10.0
 """Seconds. On a CPU a step is timed if those few tokens that are timed first are estimated to take no longer."""
 
