@@ -26,7 +26,7 @@ from codecascade.ground.python_source import parse_module
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
-from codecascade.tokens.healing import HealingConstraint, heal
+from codecascade.tokens.healing import HealingConstraint, heal, heal_infilling
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -154,13 +154,11 @@ class Scorer:
         tokenizer = self.tokenizer
         text = line.line.rstrip()
         if layout == "left_to_right":
-            prompt = tokenizer.encode(line.prefix)
+            kept, owed = heal(tokenizer, tokenizer.encode(line.prefix))
         else:
             suffix = line.wrong if layout == "spm_wrong_suffix" else line.suffix
             prompt = infilling_prompt(tokenizer, line.prefix, suffix, format=layout[:3])
-        owed, kept = b"", prompt
-        if layout != "psm":
-            kept, owed = heal(tokenizer, prompt)
+            kept, owed = heal_infilling(tokenizer, prompt, layout[:3])
         continued = tokenizer.encode_continuation(owed.decode() + text + "\n")
         allowed = None
         if owed:

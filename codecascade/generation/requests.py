@@ -16,6 +16,7 @@ from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_reply_start
 from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
@@ -270,23 +271,23 @@ def infilling_request(
 ) -> Request:
     """Fill the gap between ``prefix`` and ``suffix``; ``editor`` says where the filling ends.
 
-    In SPM the prompt ends in the prefix, so it is healed; in PSM the middle starts a token of its own, as in
-    training (paper, section 3). A healed middle must not be empty: where the required bytes are a line break, the
-    model can't tell the one before the gap from the one that ends a middle, and would stop at once.
+    With ``heal`` the prefix may end inside a token (the paper has no healing). In SPM a healed middle must not be
+    empty: nothing marks where the prefix ends, so where the required bytes are a line break, the model can't tell the
+    one before the gap from the one that ends a middle, and would stop at once.
 
     Raises:
         UserError: the tokenizer has no infilling tokens, or its family does not know ``format``.
     """
     ids, required = infilling_prompt(tokenizer, prefix, suffix, format=format), b""
-    if heal and format == "spm":
-        ids, required = heal_prompt(tokenizer, ids)
+    if heal:
+        ids, required = heal_infilling(tokenizer, ids, format)
     return Request(
         tuple(ids),
         sampling,
         tuple(stop),
         samples,
         required,
-        nonempty=bool(required),
+        nonempty=bool(required) and format == "spm",
         forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor,
     )

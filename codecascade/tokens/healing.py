@@ -4,6 +4,8 @@ The last tokens of a prompt are what its last characters become *when nothing fo
 something did: a newline and the indent after it are one token for SmolLM2, so after a prompt that ends in a
 newline the indent is out of distribution. Healing takes such tokens off the prompt and lets the model choose
 again, among the tokens that agree with the bytes taken off. What it writes past those bytes is the answer.
+
+An infilling prompt is healed at the end of its prefix, where the gap is, wherever that stands in its layout.
 """
 
 from __future__ import annotations
@@ -33,6 +35,24 @@ def heal(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], bytes]:
         if pieces.longer_than(tail):
             kept, required = index, tail
     return list(ids[:kept]), required
+
+
+def heal_infilling(tokenizer: Tokenizer, ids: Sequence[int], layout: str) -> tuple[list[int], bytes]:
+    """:func:`heal` of the prefix in an infilling prompt, with or without parts of other files before it.
+
+    In SPM the prefix ends the prompt. In PSM the suffix stands behind it, and the middle begins with what was taken
+    off: what a model was trained on where a document was split a little earlier.
+
+    Args:
+        layout: that of the prompt, "psm" or "spm".
+    """
+    if tokenizer.infilling is None:
+        raise ValueError("a prompt of a tokenizer without infilling tokens")
+    end = len(ids)
+    if layout == "psm":
+        end = max(index for index, token in enumerate(ids) if token == tokenizer.infilling.suffix)
+    kept, required = heal(tokenizer, ids[:end])
+    return [*kept, *ids[end:]], required
 
 
 class HealingConstraint:

@@ -129,7 +129,7 @@ class Oracle:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         for place, request in reversed(list(enumerate(requests))):
             self.asked += request.samples
-            prompt = (self.tokenizer.decode_continuation(request.ids).encode() + request.required).decode()
+            prompt = self._text(request)
             for sample in request.sample_numbers:
                 if len(request.ids) >= self.context_length:
                     yield Completion(place, sample, "", (), "context")
@@ -139,6 +139,14 @@ class Oracle:
                     if stop in text:
                         text, by = text.split(stop)[0], stop
                 yield Completion(place, sample, text, (), "stop", by)
+
+    def _text(self, request: Request) -> str:
+        """The whole prompt: what healing took off stands at the end of the prefix again."""
+        infilling, end = self.tokenizer.infilling, len(request.ids)
+        if infilling is not None and request.ids[-1] == infilling.middle:
+            end = max(at for at, token in enumerate(request.ids) if token == infilling.suffix)
+        before, behind = map(self.tokenizer.decode_continuation, (request.ids[:end], request.ids[end:]))
+        return (before.encode() + request.required).decode() + behind
 
 
 @pytest.fixture(scope="session")

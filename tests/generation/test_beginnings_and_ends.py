@@ -24,7 +24,7 @@ from codecascade.generation.requests import (
 from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
 from codecascade.tokens.healing import HealingConstraint
-from codecascade.tokens.infilling import drop_infilling_tokens
+from codecascade.tokens.infilling import drop_infilling_tokens, infilling_prompt
 from codecascade.tokens.repository import RepositoryChunk
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -93,13 +93,20 @@ def test_a_question_says_whether_its_prompt_is_healed(tokenizer: Tokenizer) -> N
     assert (whole.ids, whole.required) == (unhealed.ids, b"") and healed.required
 
 
-def test_spm_is_healed_and_psm_is_not(tokenizer: Tokenizer) -> None:
+def test_the_end_of_an_infillings_prefix_is_healed_in_each_layout(tokenizer: Tokenizer) -> None:
     tokens = tokenizer.infilling
     spm = infilling_request(tokenizer, "def mer", "\n", SamplingParams(), format="spm")
     assert spm.required and b"def mer".endswith(spm.required)
     assert spm.ids[: len(tokenizer.bos()) + 2] == (*tokenizer.bos(), tokens.prefix, tokens.suffix)
     psm = infilling_request(tokenizer, "def mer", "\n", SamplingParams())
-    assert psm.required == b"" and psm.ids[-1] == tokens.middle
+    assert psm.required == spm.required and spm.nonempty and not psm.nonempty
+    assert psm.ids[-1] == tokens.middle and tokens.suffix in psm.ids
+    cut = "def mer"[: -len(psm.required)]
+    assert list(psm.ids) == infilling_prompt(tokenizer, cut, "\n", format="psm")
+    whole = infilling_request(tokenizer, "def mer", "\n", SamplingParams(), heal=False)
+    assert whole.required == b"" and list(whole.ids) == infilling_prompt(
+        tokenizer, "def mer", "\n", format="psm"
+    )
 
 
 def test_a_text_that_must_not_be_empty_is_chosen_among_those_that_are_not(

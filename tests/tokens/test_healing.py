@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from codecascade.tokens.healing import HealingConstraint, heal
+from codecascade.tokens.healing import HealingConstraint, heal, heal_infilling
 from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -105,3 +105,27 @@ def test_special_tokens_are_a_wall(tokenizer: Tokenizer) -> None:
 
 def test_nothing_required_leaves_everything_free(tokenizer: Tokenizer) -> None:
     assert HealingConstraint(tokenizer, b"").allowed(b"") is None
+
+
+@given(prefix=texts, suffix=texts, other=texts, layout=st.sampled_from(["psm", "spm"]))
+def test_an_infilling_prompt_is_healed_at_the_end_of_its_prefix(
+    tokenizer: Tokenizer, prefix: str, suffix: str, other: str, layout: str
+) -> None:
+    own = infilling_prompt(tokenizer, prefix, suffix, format=layout)
+    around = [*tokenizer.encode(other), *own]
+    kept, required = heal_infilling(tokenizer, around, layout)
+    _, of_prefix = heal(tokenizer, [tokenizer.end_of_document_id, *tokenizer.encode(prefix)])
+    assert required == of_prefix
+    if layout == "psm":
+        # all but the end of the prefix is as it was
+        at = around.index(tokenizer.infilling.suffix)
+        taken = len(around) - len(kept)
+        assert kept == [*around[: at - taken], *around[at:]]
+        assert b"".join(map(tokenizer.token_bytes, around[at - taken : at])) == required
+    else:
+        assert (kept, required) == heal(tokenizer, around)
+
+
+def test_without_infilling_tokens_there_is_no_such_prompt(byte_level: Tokenizer) -> None:
+    with pytest.raises(ValueError, match="without infilling tokens"):
+        heal_infilling(byte_level, [1, 2], "psm")

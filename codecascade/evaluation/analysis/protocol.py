@@ -12,8 +12,6 @@ from typing import Any
 
 from codecascade.evaluation.metrics import Metric
 
-_HEALED = "SPM with token healing, which the paper did not have"
-
 
 @dataclass(frozen=True)
 class ColumnProtocol:
@@ -23,7 +21,6 @@ class ColumnProtocol:
         samples: how many of each problem; None if the paper does not say.
         temperature, top_p: of the sampling. Temperature 0 is greedy.
         problems: how many the benchmark has; None if the paper does not say, or if ours are other problems anyway.
-        unhealed: an infilling without token healing. Ours may have it (``infilling.heal``).
         only_at_temperature: the column is about this temperature, so figures at another one do not belong in it.
     """
 
@@ -31,7 +28,6 @@ class ColumnProtocol:
     temperature: float = 0.0
     top_p: float | None = None
     problems: int | None = None
-    unhealed: bool = False
     only_at_temperature: bool = False
 
 
@@ -107,8 +103,6 @@ def remarks(
         total: how many problems the benchmark has here.
     """
     found = []
-    if protocol.unhealed and settings.get("infilling.heal"):
-        found.append(_HEALED)
     if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
         found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")
     elif tasks is not None and total is not None and tasks < total:

@@ -9,6 +9,7 @@ from codecascade.generation.editing.prompt import EditorPrompt, continued_prompt
 from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
 from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.tokenizer import Tokenizer
 
 
@@ -35,12 +36,12 @@ def editor_request(
     """
     layout = format or editor_format(tokenizer)
     ids, required = editor_prompt(tokenizer, prompt, _room(context, sampling), format=layout), b""
-    if heal and layout == "spm":
-        ids, required = heal_prompt(tokenizer, ids)
+    if heal:
+        ids, required = heal_infilling(tokenizer, ids, layout)
     empty = infilling_request(
         tokenizer, "", "", sampling, format=layout, stop=stop, heal=False, editor=editor
     )
-    return replace(empty, ids=tuple(ids), required=required, nonempty=bool(required))
+    return replace(empty, ids=tuple(ids), required=required, nonempty=bool(required) and layout == "spm")
 
 
 def continuation_request(

@@ -165,6 +165,8 @@ async def _prompt(
                 stop=stop,
                 samples=samples,
                 truncate=body.truncate_prompt_tokens is not None,
+                # Among so few tokens there may be none that agrees with what was taken off.
+                heal=body.allowed_token_ids is None,
             ),
         )
     truncate = body.truncate_prompt_tokens

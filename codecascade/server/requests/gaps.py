@@ -17,7 +17,7 @@ from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
 from codecascade.server.requests.fitting import fitted
 from codecascade.server.requests.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
-from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
 from codecascade.tokens.repository import RepositoryChunk
@@ -71,10 +71,12 @@ def gap_prompt(
     stop: Sequence[str] = (),
     samples: int = 1,
     truncate: bool = True,
+    heal: bool = True,
 ) -> Prompt:
     """Fill a gap.
 
     Args:
+        heal: the prefix may end inside a token.
         truncate: leave out what is far from the cursor where there is no room for all; else refuse.
 
     Raises:
@@ -94,8 +96,8 @@ def gap_prompt(
     else:
         ids, cut = _all_ids(service, gap, layout), False
     required = b""
-    if layout == "spm":
-        ids, required = heal_prompt(tokenizer, ids)
+    if heal:
+        ids, required = heal_infilling(tokenizer, ids, layout)
     editor = EditorStops(
         gap.prefix,
         gap.suffix,
@@ -110,7 +112,7 @@ def gap_prompt(
         tuple(stop),
         samples,
         required,
-        nonempty=bool(required),
+        nonempty=bool(required) and layout == "spm",
         # an editor offers its user several to choose from
         alternatives=True,
         forbidden=forbidden_tokens(tokenizer, end=False),
@@ -165,6 +167,8 @@ def template_prompt(
 ) -> Prompt:
     """Continue a text, or (if ``recognises``) fill the gap where the text is the infilling template of a family.
 
+    With ``heal`` either may end inside a token where new text is wanted.
+
     Stop strings that are the template's marks are of no use then, and do no harm: no mark is ever written as text.
     """
     found = None
@@ -179,7 +183,9 @@ def template_prompt(
             found.context.repository,
             editor_stops=editor_stops,
         )
-        return gap_prompt(service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None)
+        return gap_prompt(
+            service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None, heal=heal
+        )
     return text_prompt(
         service,
         prompt,

@@ -43,5 +43,5 @@ def layout_columns(
 ) -> Iterable[PaperColumn]:
     """A column for PSM and a column for SPM."""
     for layout in ("psm", "spm"):
-        protocol = ColumnProtocol(problems=problems, unhealed=layout == "spm")
+        protocol = ColumnProtocol(problems=problems)
         yield PaperColumn(benchmark, (f"{metric}_{layout}",), group, layout.upper(), protocol)

@@ -68,9 +68,11 @@ class AskedGap:
             repository=self.repository,
         )
 
-    def references(self, layout: str) -> Callable[[Tokenizer], list[ReferenceTokens]]:
+    def references(
+        self, layout: str, settings: HeldoutSettings
+    ) -> Callable[[Tokenizer], list[ReferenceTokens]]:
         """The true middle behind the prompt, in each way to write and to end it, in ids."""
-        return partial(_references, self, layout)
+        return partial(_references, self, layout, settings.heal)
 
 
 def asked_gaps(
@@ -150,7 +152,7 @@ def heldout_layouts(model: EvaluatedModel, settings: HeldoutSettings) -> list[st
     return asked_layouts(model, tuple(dict.fromkeys((main, *settings.layouts))), otherwise=1)
 
 
-def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[ReferenceTokens]:
+def _references(gap: AskedGap, layout: str, heal: bool, tokenizer: Tokenizer) -> list[ReferenceTokens]:
     problem = gap.problem
     alone = written_ways(
         tokenizer,
@@ -160,6 +162,7 @@ def _references(gap: AskedGap, layout: str, tokenizer: Tokenizer) -> list[Refere
         problem.suffix,
         layout,
         of_one_line=gap.stops.lines == "single",
+        heal=heal,
     )
     if gap.repository is None:
         return alone

@@ -136,8 +136,8 @@ def heldout_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list
     if settings.suffix != "own" and main is not None:
         other = "a gap of another file" if files > 1 else "another gap of the file"
         notes.append(f"Each gap was asked with the text behind {other} (infilling_heldout.suffix).")
-    if main == "spm" and not settings.heal:
-        notes.append("SPM is without token healing.")
+    if not settings.heal:
+        notes.append("Prompts are without token healing.")
     if unparsed := without_grammar(row["language"] for row in asked.values()):
         notes.append(
             f"Of {listed(unparsed)} only lines and spans were asked, and whether a file parses is not known: "

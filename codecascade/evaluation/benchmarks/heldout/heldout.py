@@ -89,7 +89,7 @@ def _task(gap: AskedGap, layout: str, settings: HeldoutSettings) -> Task:
             "line": problem.line,
         },
         from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
-        references=gap.references(layout),
+        references=gap.references(layout, settings),
     )
 
 
@@ -204,6 +204,6 @@ BENCHMARKS = (
         greedy=True,
         shows_trained=lambda used: bool(used[f"{HeldoutSettings.key}.neighbour_share"]),
         task_ids=r"[0-9a-f]{32}/(line|rest|block|function|span)/",
-        version=2,
+        version=3,
     ),
 )

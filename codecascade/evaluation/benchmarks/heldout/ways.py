@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.tokens.healing import beginning_with
-from codecascade.tokens.infilling import infilling_example, token_at_byte, written_bytes
+from codecascade.tokens.healing import beginning_with, heal_infilling
+from codecascade.tokens.infilling import infilling_example, infilling_prompt, token_at_byte, written_bytes
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -30,6 +30,7 @@ def written_ways(
     layout: str,
     *,
     of_one_line: bool,
+    heal: bool = True,
 ) -> list[ReferenceTokens]:
     """The prompt in a layout and the middle behind it, in each way to end it; none begins with another.
 
@@ -48,14 +49,16 @@ def written_ways(
         suffix: what the prompt shows of the text behind the gap.
         following: what stands behind the gap in the file.
         of_one_line: the middle is a line, or the rest of one, and what a model writes is judged up to its line break.
+        heal: in PSM the end of the prefix is taken back into the middle, as it is where the model is asked so. In SPM
+            and left to right a text and what follows it are encoded together in any case.
 
     Raises:
         UserError: the tokenizer does not know the layout.
     """
-    alone = _read(tokenizer, prefix, middle, suffix, layout)
+    alone = _read(tokenizer, prefix, middle, suffix, layout, heal=heal)
     ways = [ReferenceTokens((*alone.ids, _end(tokenizer, layout)), alone.first, ends=True)]
     for more in _continuations(following):
-        read = _read(tokenizer, prefix, middle + more, suffix, layout)
+        read = _read(tokenizer, prefix, middle + more, suffix, layout, heal=heal)
         kept = _beyond(tokenizer, alone, read)
         if kept is not None and all(kept.ids != way.ids for way in ways):
             ways.append(kept)
@@ -99,12 +102,35 @@ def _with_any_last(
     return found
 
 
-def _read(tokenizer: Tokenizer, prefix: str, text: str, suffix: str, layout: str) -> ReferenceTokens:
+def _read(
+    tokenizer: Tokenizer, prefix: str, text: str, suffix: str, layout: str, *, heal: bool
+) -> ReferenceTokens:
     """The prompt and a text behind it, without an end."""
     if layout == LEFT_TO_RIGHT:
         return ReferenceTokens.continued(tokenizer, prefix, text)
+    if layout == "psm" and heal and (found := _healed(tokenizer, prefix, text, suffix)):
+        return found
     example = infilling_example(tokenizer, prefix, text, suffix, format=layout)
     return ReferenceTokens(tuple(example.ids[:-1]), example.middle_start)
+
+
+def _healed(tokenizer: Tokenizer, prefix: str, text: str, suffix: str) -> ReferenceTokens | None:
+    """In PSM, with the end of the prefix at the beginning of the middle.
+
+    The answer begins with the first token that has a character of ``text``, which may hold some of the prefix. None
+    where nothing is taken back, or a part of a character.
+    """
+    ids, required = heal_infilling(
+        tokenizer, infilling_prompt(tokenizer, prefix, suffix, format="psm"), "psm"
+    )
+    try:
+        taken = required.decode()
+    except UnicodeDecodeError:
+        return None
+    if not taken:
+        return None
+    written = tokenizer.encode_continuation(taken + text)
+    return ReferenceTokens((*ids, *written), len(ids) + token_at_byte(tokenizer, written, len(required)))
 
 
 def _end(tokenizer: Tokenizer, layout: str) -> int:

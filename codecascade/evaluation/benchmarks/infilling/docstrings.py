@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -44,13 +45,18 @@ class DocstringsSettings(BenchmarkSettings):
     """``[evaluate.docstrings]``."""
 
     key = "docstrings"
+    asking: ClassVar[frozenset[str]] = frozenset({"heal", "max_new_tokens"})
 
+    heal: bool = Field(
+        True, description="prompts may end inside a token (token healing; the paper's are without)"
+    )
     max_new_tokens: PositiveInt = Field(128, description="tokens per docstring, at most")
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
     """One task for each function. The reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
+    settings = context.own(DocstringsSettings)
     layouts = context.model.infilling_formats
     for location, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
         tokens = require_field(row, "docstring_tokens", list, location)
@@ -59,8 +65,10 @@ def tasks(context: EvaluationContext) -> list[Task]:
         made.append(
             Task(
                 f"docstrings/{len(made)}",
-                InfillingPrompt(prefix, suffix, layouts[0]) if layouts else TextPrompt(prefix),
-                context.own(DocstringsSettings).max_new_tokens,
+                InfillingPrompt(prefix, suffix, layouts[0], settings.heal)
+                if layouts
+                else TextPrompt(prefix, heal=settings.heal),
+                settings.max_new_tokens,
                 expected=reference,
                 extract=first_nonblank_line,
                 judge=_judge(reference),
@@ -130,5 +138,6 @@ BENCHMARKS = (
         size=lambda settings: BenchmarkSize(14_918, 250, 60),
         kept_out="never",
         task_ids="docstrings/",
+        version=2,
     ),
 )

@@ -248,7 +248,7 @@ def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> li
     if not settings.first_line:
         notes.append("What the model ended by itself is judged as a whole (infilling.first_line).")
     if not settings.heal:
-        notes.append("SPM is without token healing.")
+        notes.append("Infilling prompts are without token healing.")
     if settings.editor_stops:
         notes.append("Middles end where an editor's completion does (infilling.editor_stops).")
     return notes

@@ -6,7 +6,8 @@ tests score them.
 
 ``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
 the settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
-``exact_match_spm`` (or ``_psm``) are of the other layout. SPM has token healing, unless the settings say otherwise.
+``exact_match_spm`` (or ``_psm``) are of the other layout. Prompts have token healing, unless the settings say
+otherwise.
 
 ``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the line that a model writes after the prefix. A
 model without infilling tokens has these alone; another one is asked if ``infilling.layouts`` says so. Of an answer to
@@ -108,6 +109,7 @@ def _benchmark(
         by_one_rule=by_one_rule,
         greedy=True,
         task_ids=task_ids,
+        version=2,
     )
 
 

@@ -171,6 +171,7 @@ _LINES = Benchmark(
     greedy=True,
     by_one_rule=("first_line",),
     task_ids=r"(python|java|javascript)/(humaneval-)?HumanEval_",
+    version=2,
     settings=InfillingTaskSettings,
     paper_protocol=STATED_OF_LANGUAGES,
     size=lambda settings: BenchmarkSize(4_792, 300, 20, len(settings.own(InfillingTaskSettings).asked)),

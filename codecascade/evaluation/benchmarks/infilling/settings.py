@@ -54,7 +54,9 @@ class InfillingTaskSettings(BenchmarkSettings):
         description="shuffled: each problem is asked with the suffix of another one, which does worse if the suffix "
         "is used",
     )
-    heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
+    heal: bool = Field(
+        True, description="infilling prompts may end inside a token (token healing; the paper's are without)"
+    )
     editor_stops: bool = Field(
         False,
         description="middles end where an editor's completion does (the paper's only where the model ends them)",
@@ -80,7 +82,7 @@ _SHARED = {
     "first_line": compared_elsewhere("is of the benchmark of lines"),
     "to_end": compared_elsewhere("changes what is generated behind the first line, not what is judged"),
     "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
-    "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
+    "heal": paper_value(False, lambda value: "infilling prompts are healed, which the paper's are not"),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
     ),

@@ -222,6 +222,6 @@ BENCHMARKS = (
         size=_size,
         shows_trained=lambda used: True,
         kept_out="never",
-        version=2,
+        version=3,
     ),
 )

@@ -183,5 +183,6 @@ BENCHMARKS = (
         settings=CrossCodeEvalSettings,
         size=_size,
         kept_out="never",
+        version=2,
     ),
 )

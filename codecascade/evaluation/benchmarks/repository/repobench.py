@@ -225,6 +225,7 @@ BENCHMARKS = tuple(
         settings=RepoBenchSettings,
         size=_size,
         kept_out="never",
+        version=2,
     )
     for language, data in DATA.items()
 )

@@ -97,7 +97,7 @@ def test_answers_are_judged_with_editor_stops_and_without(
                 for place, request in enumerate(requests):
                     ids = list(request.ids)
                     one, two = ids.index(infilling.suffix), ids.index(infilling.middle)
-                    prefix = self.tokenizer.decode_continuation(ids[1:one])
+                    prefix = self.tokenizer.decode_continuation(ids[1:one]) + request.required.decode()
                     suffix = self.tokenizer.decode_continuation(ids[one + 1 : two])
                     self.answer = lambda prompt, key=(prefix, suffix): answers[key] + more
                     for completion in super().generate([request]):

@@ -16,6 +16,7 @@ from codecascade.evaluation.running.driver import reference_row
 from codecascade.generation.backend import ReferenceScores
 from codecascade.tokens.files.pre_tokenizers import PRE_TOKENIZERS
 from codecascade.tokens.files.tokenizer_json import added_token, byte_alphabet, byte_level_spec
+from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.infilling import add_infilling_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -58,6 +59,7 @@ def text(tokens: Tokenizer, ids: tuple[int, ...]) -> bytes:
     other=CODE,
     layout=st.sampled_from(LAYOUTS),
     of_one_line=st.booleans(),
+    heal=st.booleans(),
 )
 @pytest.mark.parametrize("kind", ["llama", "bytes", "qwen"])
 def test_each_way_writes_the_middle_and_one_token_that_goes_beyond(
@@ -70,21 +72,28 @@ def test_each_way_writes_the_middle_and_one_token_that_goes_beyond(
     other: str,
     layout: str,
     of_one_line: bool,
+    heal: bool,
 ) -> None:
     tokens = tokenizer if kind == "bytes" else request.getfixturevalue(kind)
     if layout == "left_to_right":
         other = ""
-    ended, *others = written_ways(tokens, prefix, middle, other, suffix, layout, of_one_line=of_one_line)
+    ended, *others = written_ways(
+        tokens, prefix, middle, other, suffix, layout, of_one_line=of_one_line, heal=heal
+    )
     assert ended.ends and not any(way.ends for way in others) and len(others) <= 2
     assert not others or suffix
     end = tokens.end_of_document_id if layout == "left_to_right" else tokens.infilling.end
     assert ended.ids[-1] == end
     assert {way.ids[: way.first] for way in others} <= {ended.ids[: ended.first]}, "all after one prompt"
     if layout != "left_to_right" and not {"\u0301"} & {*prefix, *middle}:
-        prompt = tuple(infilling_prompt(tokens, prefix, other, format=layout))
-        assert prompt[: ended.first] == ended.ids[: ended.first] and text(tokens, ended.ids).endswith(
-            middle.encode()
-        )
+        prompt = infilling_prompt(tokens, prefix, other, format=layout)
+        if layout == "psm" and heal:
+            # What was taken off is written before the middle, or is a part of its first token.
+            prompt, required = heal_infilling(tokens, prompt, layout)
+            assert text(tokens, ended.ids[len(prompt) :]) == required + middle.encode()
+            assert len(text(tokens, ended.ids[len(prompt) : ended.first])) <= len(required)
+        assert tuple(prompt[: ended.first]) == ended.ids[: min(ended.first, len(prompt))]
+        assert text(tokens, ended.ids).endswith(middle.encode())
     written = text(tokens, ended.ids)
     following = unicodedata.normalize("NFC", suffix) if kind == "qwen" else suffix
     for way in others:
@@ -168,3 +177,20 @@ def test_the_probabilities_of_the_ways_add_up() -> None:
     # Each of them alone can't be told from impossible; that is no error.
     unlikely = reference_row([ReferenceScores((-2000.0,)), ReferenceScores((-2000.0,))])
     assert unlikely["answer_nats"] == pytest.approx(2000 - math.log(2))
+
+
+def test_a_token_across_the_border_is_of_the_answer_in_each_layout() -> None:
+    """An indentation is one token with the word behind it; of what is taken back alone nothing is counted."""
+    pieces = [*byte_alphabet(), "ĊĠ", "Ġr", "Ġre", ":Ċ"]
+    spec = byte_level_spec(
+        {piece: number for number, piece in enumerate(pieces)},
+        ["Ċ Ġ", "Ġ r", "Ġr e", ": Ċ"],
+        [added_token("<|endoftext|>", len(pieces))],
+        splits=PRE_TOKENIZERS["gpt-2"],
+    )
+    tokens = add_infilling_tokens(Tokenizer(spec, {"eos_token": "<|endoftext|>"}))
+    for layout in LAYOUTS:
+        ended, *_ = written_ways(tokens, "if x ", "re", "\n", "\n", layout, of_one_line=True)
+        assert text(tokens, ended.ids[ended.first :]) == b" re", layout
+    unhealed, *_ = written_ways(tokens, "if x ", "re", "\n", "\n", "psm", of_one_line=True, heal=False)
+    assert text(tokens, unhealed.ids[unhealed.first :]) == b"re"

@@ -92,7 +92,7 @@ def test_the_settings_choose_layout_and_healing(
     assert "pass@1_psm" in result.metrics and [row["format"] for row in rows[:4]] == ["spm"] * 4
     assert result.notes == [
         "exact_match, pass@1 and ended are of the layout SPM.",
-        "SPM is without token healing.",
+        "Infilling prompts are without token healing.",
     ]
     tasks = infilling_tasks(TASKS, EvaluationContext(settings))
     assert [task.prompt for task in tasks[:1]] == [InfillingPrompt("a = 0\n", "c = b\n", "spm", False)]
