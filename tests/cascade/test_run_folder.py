@@ -12,7 +12,7 @@ from codecascade.cascade.measure import LazyGenerator, measuring_precision
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.result import BenchmarkResult
-from codecascade.evaluation.running.settings_used import used_settings
+from codecascade.evaluation.running.settings_used import used_settings, version_of
 from codecascade.ground.errors import UserError
 from codecascade.recipe import BASE, Recipe, make_recipe
 
@@ -153,7 +153,8 @@ def test_what_was_measured_by_other_settings_is_still_to_be_measured(
     before = make_recipe(data)
     settings = before.measured[BASE]
     for name in settings.benchmarks:
-        made_with = {"model": "tiny", **used_settings(BENCHMARKS[name], settings)}
+        benchmark = BENCHMARKS[name]
+        made_with = {"model": "tiny", **used_settings(benchmark, settings), **version_of(benchmark)}
         BenchmarkResult(name, {}).save(run.evaluation(BASE), made_with=made_with)
     assert run.unmeasured(before, ())[BASE].benchmarks == ()
     data |= {"evaluate": {**asked, "infilling": {"problems": 20}}}
@@ -168,7 +169,8 @@ def test_what_was_measured_by_an_earlier_version_is_measured_again(
     recipe = make_recipe({**data, "evaluate": {"benchmarks": ["validation", "infilling_single_line"]}})
     settings = recipe.measured[BASE]
     for name in settings.benchmarks:
-        made_with = {"model": "tiny", **used_settings(BENCHMARKS[name], settings)}
+        benchmark = BENCHMARKS[name]
+        made_with = {"model": "tiny", **used_settings(benchmark, settings), **version_of(benchmark)}
         BenchmarkResult(name, {}).save(run.evaluation(BASE), made_with=made_with)
     run.note_measured(BASE, settings)
     assert BASE not in run.unmeasured(recipe, ())

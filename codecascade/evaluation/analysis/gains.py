@@ -32,7 +32,7 @@ from codecascade.evaluation.analysis.evaluation_folder import (
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import found_four_times_in_five, quantile_of_level
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, found_four_times_in_five, quantile_of_level
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
@@ -135,6 +135,19 @@ class ModelGains:
             metric,
             higher_is_better=higher_is_better,
             chosen_of=chosen_of,
+        )
+
+    def continued(self, model: str, gain: Gain) -> bool:
+        """Whether the best of a gain's first ``model`` is known: it was also asked to continue the prefix.
+
+        True of figures that are not of layouts.
+        """
+        known, plain = BENCHMARKS.get(gain.benchmark), _LAYOUT.sub("", gain.metric)
+        measured = self._measured(model, gain.benchmark)
+        if known is None or measured is None or plain not in known.by_one_rule:
+            return True
+        return LEFT_TO_RIGHT in (gain.before_layout, gain.after_layout) or (
+            f"{plain}_{LEFT_TO_RIGHT}" in measured.metrics
         )
 
     def _measured(self, model: str, benchmark: str) -> MeasuredBenchmark | None:

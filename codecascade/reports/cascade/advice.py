@@ -23,6 +23,10 @@ from codecascade.reports.cascade.run_report import ModelReport, RunReport
 Answer = Literal["Yes", "Probably", "No", "Not shown"]
 Tone = Literal["better", "worse", ""]
 
+_CONTINUE = (
+    "The base was asked to fill in, not to continue what is before the gap, which it may do better: ask it so too "
+    '(evaluate.infilling_heldout.layouts = ["left_to_right"]).'
+)
 _FAR = 20
 """A difference that would take more than so many times the problems is not worth looking for."""
 
@@ -90,6 +94,11 @@ def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains
         chosen = next(stage for stage in measured if stage.name == best)
         found[best] = _findings(base, chosen, gains, chosen_of=len(measured))
     answer, tone, reason, more = _answer(report, found[best])
+    if tone == "better" and not all(
+        gains.continued(base.name, each.gain) for each in found[best] if each.gain.verdict == "better"
+    ):
+        # The gain may be over less than the base can do.
+        answer, more = "Probably", (_CONTINUE, *more)
     if len(measured) > 1:
         more = (
             *more,

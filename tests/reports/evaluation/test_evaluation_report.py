@@ -92,7 +92,8 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     assert "- [a] 60 problems; the paper's benchmark has 164." in lines
     assert "- [b] 2 of 60 problems share text with the training corpus." in lines
     # Infilling.
-    assert any("**50.0** (23.7–76.3) | **50.0** (23.7–76.3) [a]" in line for line in own)
+    assert any("**50.0** (23.7–76.3) [a] | **50.0** (23.7–76.3) [a]" in line for line in own)
+    assert any("infilling prompts are healed" in line for line in lines)
     # Not measured, so not shown.
     assert not any("MBPP, 3-shot" in line for line in lines)
     text = "\n".join(lines)
