@@ -24,6 +24,7 @@ from codecascade.ground.errors import UserError
 from codecascade.tokens import families
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.tokenizer import Tokenizer
 
 __all__ = [
@@ -80,12 +81,25 @@ def infilling_example(
     suffix: str,
     *,
     format: str,  # noqa: A002
+    heal: bool = False,
 ) -> InfillingExample:
-    """A training example: the prompt, the middle and the end of infilling. Raises as :func:`infilling_prompt`."""
+    """The prompt, the middle and the end of infilling, as for training. Raises as :func:`infilling_prompt`.
+
+    Args:
+        heal: in PSM what token healing takes off the prefix is at the beginning of the middle, as where a model is
+            asked so. Where that is a part of a character nothing is taken off. SPM is the same in either case.
+    """
     ids, text = _layout(tokenizer, prefix, suffix, format)
     end = _infilling_tokens(tokenizer, format).end
     if format == "psm":
-        return InfillingExample([*ids, *tokenizer.encode_continuation(middle), end], len(ids))
+        taken = ""
+        if heal:
+            kept, required = heal_infilling(tokenizer, ids, format)
+            if is_text(required):
+                ids, taken = kept, required.decode()
+        written = tokenizer.encode_continuation(taken + middle)
+        start = token_at_byte(tokenizer, written, len(taken.encode()))
+        return InfillingExample([*ids, *written, end], len(ids) + start)
     joined = tokenizer.encode(text + middle)
     start = token_at_byte(tokenizer, joined, len(written_bytes(tokenizer, tokenizer.encode(text))))
     return InfillingExample([*ids, *joined, end], len(ids) + start)
@@ -127,6 +141,15 @@ def _infilling_tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
             f"{layout!r} is not an infilling format of this tokenizer; use {' or '.join(tokens.formats)}"
         )
     return tokens
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are whole characters."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def written_bytes(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:

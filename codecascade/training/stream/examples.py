@@ -116,7 +116,7 @@ def _fitting(
     # In a short row there must be room around the gap, too; tokens have two or three characters.
     gap = _editor_gap(document, rng, settings, draw, min(LONGEST_MIDDLE, room))
     parts = _around(text, gap) if gap is not None else split(text, rng, settings, draw)
-    whole = _laid_out(tokenizer, parts, layout, settings, document_id)
+    whole = _laid_out(tokenizer, parts, layout, settings, document_id, editor=gap is not None)
     if len(whole) <= context:
         return whole
     if settings.too_long == "plain":
@@ -160,7 +160,8 @@ def _fitting_around(
         if left <= 0:
             break
         prefix, suffix = windows.around(gap.start, gap.end, left, PREFIX_SHARE)
-        example = _laid_out(tokenizer, (prefix, middle, suffix), layout, settings, document_id)
+        parts = (prefix, middle, suffix)
+        example = _laid_out(tokenizer, parts, layout, settings, document_id, editor=True)
         if len(example) <= room:
             return replace(example, before=text[: gap.start])
         left -= len(example) - room
@@ -202,9 +203,12 @@ def _laid_out(
     layout: str,
     settings: InfillingSettings,
     document_id: str,
+    *,
+    editor: bool = False,
 ) -> TrainingExample:
+    """The parts in a layout; with ``editor`` healed, as an editor's gap is where it is asked."""
     prefix, middle, suffix = parts
-    example = infilling_example(tokenizer, prefix, middle, suffix, format=layout)
+    example = infilling_example(tokenizer, prefix, middle, suffix, format=layout, heal=editor)
     weights = np.full(len(example.ids), settings.rest_weight, np.float32)
     weights[example.middle_start :] = settings.middle_weight
     if settings.end_weight is not None:

@@ -147,6 +147,8 @@ class TokenStream:
             for name, places in columns.items():
                 self.identity["sources"][name]["places"] = _hash(places)
             if infilling.editor_share:
+                # Earlier versions laid them out without healing.
+                self.identity["editor_gaps"] = "healed"
                 languages = sorted({language for _, _, each in columns.values() for language in each})
                 self.identity["parsed"] = [each for each in languages if has_parser(each)]
                 self.unparsed = without_grammar(languages)

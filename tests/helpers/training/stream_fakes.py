@@ -14,6 +14,7 @@ from typing import Any
 
 from codecascade.corpus.documents import Document
 from codecascade.tokens.chat import Message, with_chat_format
+from codecascade.tokens.files.tokenizer_json import added_token, byte_alphabet, byte_level_spec
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -28,8 +29,13 @@ ALPHABET = "ab def(x):\n    return 1\n\téß☺日"
 
 @cache
 def tiny_tokenizer(kind: str = "llama") -> Tokenizer:
-    """With infilling tokens and a chat format. "llama": BOS, dummy prefix; "bytes": neither."""
-    plain = train_tokenizer(CODE, 400, "llama" if kind == "llama" else "bytes")
+    """With infilling tokens and a chat format. "llama": BOS, dummy prefix; "bytes": neither; "letters": bytes."""
+    if kind == "letters":
+        ids = {piece: number for number, piece in enumerate(byte_alphabet())}
+        spec = byte_level_spec(ids, [], [added_token("</s>", len(ids))])
+        plain = Tokenizer(spec, {"eos_token": "</s>"})
+    else:
+        plain = train_tokenizer(CODE, 400, "llama" if kind == "llama" else "bytes")
     return with_chat_format(add_infilling_tokens(plain))
 
 

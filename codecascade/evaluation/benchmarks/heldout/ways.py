@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.tokens.healing import beginning_with, heal_infilling
-from codecascade.tokens.infilling import infilling_example, infilling_prompt, token_at_byte, written_bytes
+from codecascade.tokens.healing import beginning_with
+from codecascade.tokens.infilling import infilling_example, token_at_byte, written_bytes
 from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -108,29 +108,8 @@ def _read(
     """The prompt and a text behind it, without an end."""
     if layout == LEFT_TO_RIGHT:
         return ReferenceTokens.continued(tokenizer, prefix, text)
-    if layout == "psm" and heal and (found := _healed(tokenizer, prefix, text, suffix)):
-        return found
-    example = infilling_example(tokenizer, prefix, text, suffix, format=layout)
+    example = infilling_example(tokenizer, prefix, text, suffix, format=layout, heal=heal)
     return ReferenceTokens(tuple(example.ids[:-1]), example.middle_start)
-
-
-def _healed(tokenizer: Tokenizer, prefix: str, text: str, suffix: str) -> ReferenceTokens | None:
-    """In PSM, with the end of the prefix at the beginning of the middle.
-
-    The answer begins with the first token that has a character of ``text``, which may hold some of the prefix. None
-    where nothing is taken back, or a part of a character.
-    """
-    ids, required = heal_infilling(
-        tokenizer, infilling_prompt(tokenizer, prefix, suffix, format="psm"), "psm"
-    )
-    try:
-        taken = required.decode()
-    except UnicodeDecodeError:
-        return None
-    if not taken:
-        return None
-    written = tokenizer.encode_continuation(taken + text)
-    return ReferenceTokens((*ids, *written), len(ids) + token_at_byte(tokenizer, written, len(required)))
 
 
 def _end(tokenizer: Tokenizer, layout: str) -> int:
