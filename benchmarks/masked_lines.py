@@ -162,9 +162,11 @@ class Scorer:
         continued = tokenizer.encode_continuation(owed.decode() + text + "\n")
         allowed = None
         if owed:
-            # the line is not empty: where a middle may end, its first token must go beyond what is owed
             healing = HealingConstraint(tokenizer, owed)
-            allowed = sorted({*(healing.allowed(b"") or ())} - {*healing.completing(b"")})
+            allowed = healing.allowed(b"") or []
+            if layout.startswith("spm"):
+                # the line is not empty: its first token must go beyond what is owed
+                allowed = sorted({*allowed} - {*healing.completing(b"")})
         return [*kept, *continued], len(kept), allowed
 
     def _score(self, logits: Tensor, ids: Sequence[int], allowed: list[int] | None) -> LineScore:

@@ -77,7 +77,7 @@ class TextPrompt:
 class InfillingPrompt:
     """Fill the gap between ``prefix`` and ``suffix``.
 
-    ``format`` is the layout, ``psm`` or ``spm``; with ``heal``, SPM's prefix may end inside a token. An endpoint
+    ``format`` is the layout, ``psm`` or ``spm``; with ``heal`` the prefix may end inside a token. An endpoint
     that takes a ``suffix`` chooses its own layout.
 
     With ``editor_lines`` the completion ends where an editor's would that asks for so much; ``language`` helps to see

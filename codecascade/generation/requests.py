@@ -99,7 +99,7 @@ class Request:
         numbers: which of the prompt's samples are wanted, as many as ``samples``; empty for the first ones. A
             sample's draws depend on its number.
         required: bytes that the completion must begin with and that are left out of its text (token healing: the
-            end of the prompt, whose tokens were taken back).
+            end of the prompt, or of the prefix of an infilling prompt, whose tokens were taken back).
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.

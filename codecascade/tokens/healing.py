@@ -14,11 +14,17 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
+from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 
-def heal(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], bytes]:
+def heal(
+    tokenizer: Tokenizer, ids: Sequence[int], *, whole_characters: bool = False
+) -> tuple[list[int], bytes]:
     """Take off the longest tail of a prompt that some token begins with and goes beyond.
+
+    Args:
+        whole_characters: the tail does not begin inside a character.
 
     Returns:
         The ids that stay, and the bytes of the tail, which the continuation has to begin with (``b""`` if
@@ -32,7 +38,7 @@ def heal(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], bytes]:
         tail = piece + tail
         if not piece or len(tail) >= pieces.longest:
             break
-        if pieces.longer_than(tail):
+        if pieces.longer_than(tail) and not (whole_characters and _begins_inside(tail)):
             kept, required = index, tail
     return list(ids[:kept]), required
 
@@ -41,18 +47,40 @@ def heal_infilling(tokenizer: Tokenizer, ids: Sequence[int], layout: str) -> tup
     """:func:`heal` of the prefix in an infilling prompt, with or without parts of other files before it.
 
     In SPM the prefix ends the prompt. In PSM the suffix stands behind it, and the middle begins with what was taken
-    off: what a model was trained on where a document was split a little earlier.
+    off: what a model was trained on where a document was split a few characters earlier.
 
     Args:
         layout: that of the prompt, "psm" or "spm".
     """
     if tokenizer.infilling is None:
         raise ValueError("a prompt of a tokenizer without infilling tokens")
-    end = len(ids)
-    if layout == "psm":
-        end = max(index for index, token in enumerate(ids) if token == tokenizer.infilling.suffix)
-    kept, required = heal(tokenizer, ids[:end])
+    if layout != "psm":
+        return heal(tokenizer, ids)
+    end = _end_of_prefix(tokenizer.infilling, ids)
+    kept, required = heal(tokenizer, ids[:end], whole_characters=True)
+    if kept and kept[-1] == tokenizer.infilling.prefix:
+        # Of a middle nothing is in front, not even the space that begins a text in vocabularies of SentencePiece.
+        required = tokenizer.decode(ids[len(kept) : end]).encode()
     return [*kept, *ids[end:]], required
+
+
+def unhealed_text(tokenizer: Tokenizer, ids: Sequence[int], required: bytes) -> str:
+    """The text of a prompt with what healing took off where it was; special tokens are left out."""
+    infilling = tokenizer.infilling
+    if infilling is None or infilling.middle is None or ids[-1] != infilling.middle:
+        return tokenizer.decode([*ids, *spelled(tokenizer, required)])
+    end = _end_of_prefix(infilling, ids)
+    return tokenizer.decode(ids[:end]) + required.decode() + tokenizer.decode_continuation(ids[end:])
+
+
+def _end_of_prefix(infilling: InfillingTokens, ids: Sequence[int]) -> int:
+    """Where the prefix of a prompt in PSM ends."""
+    return max(index for index, token in enumerate(ids) if token == infilling.suffix)
+
+
+def _begins_inside(data: bytes) -> bool:
+    """Whether bytes begin inside a character of UTF-8."""
+    return data[0] & 0xC0 == 0x80
 
 
 class HealingConstraint:

@@ -87,16 +87,15 @@ def infilling_example(
 
     Args:
         heal: in PSM what token healing takes off the prefix is at the beginning of the middle, as where a model is
-            asked so. Where that is a part of a character nothing is taken off. SPM is the same in either case.
+            asked so. SPM is the same in either case.
     """
     ids, text = _layout(tokenizer, prefix, suffix, format)
     end = _infilling_tokens(tokenizer, format).end
     if format == "psm":
         taken = ""
         if heal:
-            kept, required = heal_infilling(tokenizer, ids, format)
-            if is_text(required):
-                ids, taken = kept, required.decode()
+            ids, required = heal_infilling(tokenizer, ids, format)
+            taken = required.decode()
         written = tokenizer.encode_continuation(taken + middle)
         start = token_at_byte(tokenizer, written, len(taken.encode()))
         return InfillingExample([*ids, *written, end], len(ids) + start)
@@ -141,15 +140,6 @@ def _infilling_tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
             f"{layout!r} is not an infilling format of this tokenizer; use {' or '.join(tokens.formats)}"
         )
     return tokens
-
-
-def is_text(data: bytes) -> bool:
-    """Whether bytes are whole characters."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def written_bytes(tokenizer: Tokenizer, ids: Iterable[int]) -> bytes:

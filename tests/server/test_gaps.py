@@ -28,3 +28,26 @@ def test_the_prefix_of_a_gap_may_end_inside_a_token(
     # Editor stops and few tokens do not go together.
     assert few.status_code == (400 if editor_stops else 200)
     assert [list(request.ids) for request in generator.requests[1:]] == ([] if editor_stops else [whole])
+
+
+@pytest.mark.parametrize("layout", ["spm", "psm"])
+def test_a_gap_is_healed_however_it_is_written(
+    client: TestClient, generator: ScriptedGenerator, layout: str
+) -> None:
+    """With log-probabilities, too; only a plain text is then taken as it is."""
+    prefix, suffix = "def f(a):\n    retu", "\n\nf(1)\n"
+    body = {"logprobs": 1, "editor_stops": layout == "spm"}
+    client.post("/v1/completions", json=body | {"prompt": prefix, "suffix": suffix})
+    template = f"<fim_prefix>{prefix}<fim_suffix>{suffix}<fim_middle>"
+    client.post("/v1/completions", json=body | {"prompt": template})
+    client.post("/v1/completions", json=body | {"prompt": prefix})
+    first, second, text = generator.requests
+    assert (first.ids, first.required) == (second.ids, second.required) and first.required
+    assert not text.required
+
+
+def test_a_prompt_is_shown_in_the_order_in_which_it_is_read(client: TestClient) -> None:
+    """What healing took off the prefix stands behind it, not behind the suffix."""
+    body = {"prompt": "def f(a):\n    retu", "suffix": "\n\nf(1)\n", "editor_stops": False, "echo": True}
+    (choice,) = client.post("/v1/completions", json=body | {"truncate_prompt_tokens": -1}).json()["choices"]
+    assert choice["text"].startswith(body["prompt"])

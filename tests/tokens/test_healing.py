@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from codecascade.tokens.healing import HealingConstraint, heal, heal_infilling
-from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.healing import HealingConstraint, heal, heal_infilling, unhealed_text
+from codecascade.tokens.infilling import add_infilling_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
 from .conftest import texts
@@ -114,16 +114,32 @@ def test_an_infilling_prompt_is_healed_at_the_end_of_its_prefix(
     own = infilling_prompt(tokenizer, prefix, suffix, format=layout)
     around = [*tokenizer.encode(other), *own]
     kept, required = heal_infilling(tokenizer, around, layout)
-    _, of_prefix = heal(tokenizer, [tokenizer.end_of_document_id, *tokenizer.encode(prefix)])
-    assert required == of_prefix
-    if layout == "psm":
-        # all but the end of the prefix is as it was
-        at = around.index(tokenizer.infilling.suffix)
-        taken = len(around) - len(kept)
-        assert kept == [*around[: at - taken], *around[at:]]
-        assert b"".join(map(tokenizer.token_bytes, around[at - taken : at])) == required
-    else:
+    if layout == "spm":
         assert (kept, required) == heal(tokenizer, around)
+        assert unhealed_text(tokenizer, kept, required) == tokenizer.decode(around)
+        return
+    # as the vocabulary writes it
+    prefix = tokenizer.decode(tokenizer.encode(prefix))
+    shown = unhealed_text(tokenizer, *heal_infilling(tokenizer, own, layout))
+    assert shown == prefix + tokenizer.decode_continuation(tokenizer.encode_continuation(suffix))
+    # all but the end of the prefix is as it was
+    at, taken = around.index(tokenizer.infilling.suffix), len(around) - len(kept)
+    assert kept == [*around[: at - taken], *around[at:]]
+    stays = [*own[: own.index(tokenizer.infilling.prefix) + 1], *tokenizer.encode(prefix)][: -taken or None]
+    assert stays[-1] == tokenizer.infilling.prefix or prefix.startswith(tokenizer.decode(stays))
+    # what the middle begins with is the end of the prefix, in whole characters
+    assert prefix.endswith(required.decode())
+    if stays[-1] == tokenizer.infilling.prefix:
+        assert required.decode() == prefix
+
+
+@pytest.mark.parametrize("text", ["x = '数は値", "# हिन्दी हिन", "k\n👩\u200d", "a ☺"])
+def test_no_character_is_divided_between_prefix_and_middle(byte_level: Tokenizer, text: str) -> None:
+    tokenizer = add_infilling_tokens(byte_level)
+    for end in range(1, len(text) + 1):
+        kept, required = heal_infilling(tokenizer, infilling_prompt(tokenizer, text[:end], "\n"), "psm")
+        assert text[:end].endswith(required.decode())
+        assert "\ufffd" not in tokenizer.decode(kept)
 
 
 def test_without_infilling_tokens_there_is_no_such_prompt(byte_level: Tokenizer) -> None:

@@ -146,9 +146,8 @@ class ModelGains:
         measured = self._measured(model, gain.benchmark)
         if known is None or measured is None or plain not in known.by_one_rule:
             return True
-        return LEFT_TO_RIGHT in (gain.before_layout, gain.after_layout) or (
-            f"{plain}_{LEFT_TO_RIGHT}" in measured.metrics
-        )
+        other = measured.metrics.get(f"{plain}_{LEFT_TO_RIGHT}")
+        return gain.before_layout == LEFT_TO_RIGHT or (other is not None and other.is_measured)
 
     def _measured(self, model: str, benchmark: str) -> MeasuredBenchmark | None:
         evaluation = self.evaluation(model)

@@ -141,7 +141,8 @@ def _cell(
     total = None if measured.missing else measured.tasks_total
     sentences = remarks(column.protocol, measured.settings, measured.tasks, total)
     if (stated := BENCHMARKS[measured.name].paper_protocol) is not None:
-        sentences += departures(stated, {**measured.settings, **measured.conditions})
+        facts = {"version": measured.version, **measured.settings, **measured.conditions}
+        sentences += departures(stated, facts)
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
     if measured.contamination and measured.contamination.get("tasks"):

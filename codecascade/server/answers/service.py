@@ -18,6 +18,7 @@ from codecascade.server.http.errors import ApiError
 from codecascade.server.http.logs import note
 from codecascade.server.http.metrics import Metrics
 from codecascade.server.settings import ServerSettings
+from codecascade.tokens.healing import unhealed_text
 from codecascade.tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger("codecascade.server")
@@ -250,4 +251,4 @@ class Answer:
 
 def shown_prompt(tokenizer: Tokenizer, request: Request) -> str:
     """A prompt as text, without its special tokens."""
-    return tokenizer.decode(request.ids) + request.required.decode(errors="replace")
+    return unhealed_text(tokenizer, request.ids, request.required)

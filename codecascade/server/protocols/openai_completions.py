@@ -148,6 +148,8 @@ async def _prompt(
     service: Service, body: CompletionBody, text: str | list[int], wanted: SamplingParams, samples: int
 ) -> Prompt:
     stop, form = stops(service, body.stop), grammar_of(body)
+    # Among few tokens there may be none that agrees with what healing takes off.
+    few = body.allowed_token_ids is not None
     if body.suffix is not None:
         if not isinstance(text, str):
             raise ApiError(400, "a prompt with a suffix must be a text", "prompt")
@@ -165,8 +167,7 @@ async def _prompt(
                 stop=stop,
                 samples=samples,
                 truncate=body.truncate_prompt_tokens is not None,
-                # Among so few tokens there may be none that agrees with what was taken off.
-                heal=body.allowed_token_ids is None,
+                heal=not few,
             ),
         )
     truncate = body.truncate_prompt_tokens
@@ -179,7 +180,8 @@ async def _prompt(
             stop=stop,
             samples=samples,
             truncate=service.context_length if truncate == -1 else truncate,
-            heal=body.logprobs is None and body.allowed_token_ids is None,
+            heal=body.logprobs is None and not few,
+            heal_gap=not few,
             editor_stops=body.editor_stops,
             grammar=form,
             # What is scored is a text, whatever stands in it.

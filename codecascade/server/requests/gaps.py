@@ -161,13 +161,14 @@ def template_prompt(
     samples: int = 1,
     truncate: int | None = None,
     heal: bool = True,
+    heal_gap: bool = True,
     editor_stops: bool = True,
     grammar: Grammar | None = None,
     recognises: bool = True,
 ) -> Prompt:
     """Continue a text, or (if ``recognises``) fill the gap where the text is the infilling template of a family.
 
-    With ``heal`` either may end inside a token where new text is wanted.
+    Either may end inside a token where new text is wanted: a text with ``heal``, a gap with ``heal_gap``.
 
     Stop strings that are the template's marks are of no use then, and do no harm: no mark is ever written as text.
     """
@@ -184,7 +185,7 @@ def template_prompt(
             editor_stops=editor_stops,
         )
         return gap_prompt(
-            service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None, heal=heal
+            service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None, heal=heal_gap
         )
     return text_prompt(
         service,

@@ -66,7 +66,7 @@ class HeldoutSettings(BenchmarkSettings):
         description="answers are generated to the end that the model gives them, so that they are judged without "
         "editor stops, too; false: less is generated",
     )
-    heal: bool = Field(True, description="prompts may end inside a token, in each layout (token healing)")
+    heal: bool = Field(True, description="the prefix may end inside a token, in each layout (token healing)")
     line_max_new_tokens: PositiveInt = Field(64, description="tokens per line or rest of a line, at most")
     max_new_tokens: PositiveInt = Field(256, description="tokens per middle of the other kinds, at most")
     max_characters: PositiveInt = Field(LONGEST_MIDDLE, description="longest middle, in characters")

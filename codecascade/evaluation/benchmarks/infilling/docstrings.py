@@ -48,7 +48,7 @@ class DocstringsSettings(BenchmarkSettings):
     asking: ClassVar[frozenset[str]] = frozenset({"heal", "max_new_tokens"})
 
     heal: bool = Field(
-        True, description="prompts may end inside a token (token healing; the paper's are without)"
+        True, description="the prefix may end inside a token (token healing; the paper's is without)"
     )
     max_new_tokens: PositiveInt = Field(128, description="tokens per docstring, at most")
 

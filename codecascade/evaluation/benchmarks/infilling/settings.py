@@ -10,6 +10,8 @@ from codecascade.evaluation.benchmark_settings import BenchmarkSettings, Positiv
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.statements import (
     TEN_SECONDS,
+    Facts,
+    Statement,
     benchmark_protocol,
     compared_elsewhere,
     our_choice,
@@ -55,7 +57,7 @@ class InfillingTaskSettings(BenchmarkSettings):
         "is used",
     )
     heal: bool = Field(
-        True, description="infilling prompts may end inside a token (token healing; the paper's are without)"
+        True, description="the prefix may end inside a token (token healing; the paper's is without)"
     )
     editor_stops: bool = Field(
         False,
@@ -74,6 +76,13 @@ class InfillingTaskSettings(BenchmarkSettings):
         return tuple(dict.fromkeys((self.format, *self.layouts)))
 
 
+def _healed(value: bool, facts: Facts) -> str:
+    if not value:
+        return ""
+    which = "infilling prompts" if facts.get("version", 1) > 1 else "prompts in SPM"
+    return f"{which} are healed, which the paper's are not"
+
+
 _OTHERS = compared_elsewhere("is another infilling benchmark's")
 _SHARED = {
     "problems": compared_elsewhere("the number of problems is compared"),
@@ -82,7 +91,7 @@ _SHARED = {
     "first_line": compared_elsewhere("is of the benchmark of lines"),
     "to_end": compared_elsewhere("changes what is generated behind the first line, not what is judged"),
     "suffix": paper_value("own", lambda value: "each problem was asked with the suffix of another one"),
-    "heal": paper_value(False, lambda value: "infilling prompts are healed, which the paper's are not"),
+    "heal": Statement(departs=_healed),
     "editor_stops": paper_value(
         False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
     ),

@@ -59,7 +59,7 @@ class PublishedSettings(BenchmarkSettings):
     others_share: float = Field(
         0.25, gt=0, lt=1, description="of these tokens, what parts of other files get at most"
     )
-    heal: bool = Field(True, description="prompts that end in the prefix may end inside a token")
+    heal: bool = Field(True, description="the prefix may end inside a token (token healing)")
     max_new_tokens: PositiveInt = Field(64, description="tokens per line, at most")
 
     @field_validator("contexts")

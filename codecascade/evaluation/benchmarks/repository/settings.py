@@ -39,7 +39,7 @@ class RepositorySettings(BenchmarkSettings):
         lt=1,
         description="of the room for the prompt, what the cursor's own file gets; in every context",
     )
-    heal: bool = Field(True, description="prompts that end in the prefix may end inside a token")
+    heal: bool = Field(True, description="the prefix may end inside a token (token healing)")
     max_new_tokens: PositiveInt = Field(64, description="tokens per line, at most")
     min_characters: PositiveInt = Field(8, description="shortest end of a line that is asked for")
     max_characters: PositiveInt = Field(160, description="longest end of a line that is asked for")
