@@ -1,6 +1,6 @@
 """Requests in token ids, how their tokens are sampled, and completions: the interface of a generator.
 
-Prompts are ids, never text: infilling and chat prompts hold control tokens that no text can spell. The three
+Prompts are ids, never text: infilling and chat prompts hold control tokens that no text can spell. The
 builders below make them; everything behind the :class:`Generator` interface is free to batch as it likes.
 """
 
@@ -269,16 +269,35 @@ def infilling_request(
     heal: bool = True,
     editor: EditorStops | None = None,
 ) -> Request:
-    """Fill the gap between ``prefix`` and ``suffix``; ``editor`` says where the filling ends.
-
-    With ``heal`` the prefix may end inside a token (the paper has no healing). In SPM a healed middle must not be
-    empty: nothing marks where the prefix ends, so where the required bytes are a line break, the model can't tell the
-    one before the gap from the one that ends a middle, and would stop at once.
+    """Fill the gap between ``prefix`` and ``suffix``; see :func:`middle_request`.
 
     Raises:
         UserError: the tokenizer has no infilling tokens, or its family does not know ``format``.
     """
-    ids, required = infilling_prompt(tokenizer, prefix, suffix, format=format), b""
+    ids = infilling_prompt(tokenizer, prefix, suffix, format=format)
+    return middle_request(
+        tokenizer, ids, sampling, format=format, stop=stop, samples=samples, heal=heal, editor=editor
+    )
+
+
+def middle_request(
+    tokenizer: Tokenizer,
+    ids: Sequence[int],
+    sampling: SamplingParams,
+    *,
+    format: str,  # noqa: A002
+    stop: Sequence[str] = (),
+    samples: int = 1,
+    heal: bool = True,
+    editor: EditorStops | None = None,
+) -> Request:
+    """Write the middle after an infilling prompt in the layout ``format``; ``editor`` says where it ends.
+
+    With ``heal`` the prefix may end inside a token (the paper has no healing). In SPM a healed middle must not be
+    empty: nothing marks where the prefix ends, so where the required bytes are a line break, the model can't tell the
+    one before the gap from the one that ends a middle, and would stop at once.
+    """
+    required = b""
     if heal:
         ids, required = heal_infilling(tokenizer, ids, format)
     return Request(
@@ -310,21 +329,10 @@ def chat_request(
     Raises:
         UserError: the model has no chat format, or it does not allow the messages in this order.
     """
-    ids, forbidden = encode_chat(tokenizer, messages), forbidden_tokens(tokenizer, end=True)
-    stop_ids = chat_stop_ids(tokenizer)
-    if not prefill:
-        return Request(
-            tuple(ids),
-            sampling,
-            tuple(stop),
-            samples,
-            continuation=False,
-            stop_ids=stop_ids,
-            forbidden=forbidden,
-            grammar=grammar,
-        )
-    begun, required = encode_reply_start(tokenizer, messages, prefill), b""
-    if grammar is None:
+    ids = encode_chat(tokenizer, messages)
+    begun = encode_reply_start(tokenizer, messages, prefill) if prefill else []
+    required = b""
+    if prefill and grammar is None:
         begun, required = heal_prompt(tokenizer, begun)
     return Request(
         (*ids, *begun),
@@ -332,7 +340,8 @@ def chat_request(
         tuple(stop),
         samples,
         required,
-        stop_ids=stop_ids,
-        forbidden=forbidden,
+        continuation=bool(prefill),
+        stop_ids=chat_stop_ids(tokenizer),
+        forbidden=forbidden_tokens(tokenizer, end=True),
         grammar=grammar,
     )

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from codecascade.generation.editing.prompt import EditorPrompt, continued_prompt, editor_format, editor_prompt
 from codecascade.generation.editing.stops import EditorStops
-from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
+from codecascade.generation.requests import Request, SamplingParams, completion_request, middle_request
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.healing import heal_infilling
 from codecascade.tokens.tokenizer import Tokenizer
 
 
@@ -35,13 +34,8 @@ def editor_request(
         UserError: the tokenizer has no infilling tokens, does not know the layout, or nothing fits.
     """
     layout = format or editor_format(tokenizer)
-    ids, required = editor_prompt(tokenizer, prompt, _room(context, sampling), format=layout), b""
-    if heal:
-        ids, required = heal_infilling(tokenizer, ids, layout)
-    empty = infilling_request(
-        tokenizer, "", "", sampling, format=layout, stop=stop, heal=False, editor=editor
-    )
-    return replace(empty, ids=tuple(ids), required=required, nonempty=bool(required) and layout == "spm")
+    ids = editor_prompt(tokenizer, prompt, _room(context, sampling), format=layout)
+    return middle_request(tokenizer, ids, sampling, format=layout, stop=stop, heal=heal, editor=editor)
 
 
 def continuation_request(

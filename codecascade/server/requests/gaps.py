@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codecascade.generation.editing.prompt import (
     EditorPrompt,
@@ -12,13 +12,12 @@ from codecascade.generation.editing.prompt import (
 )
 from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.grammar import Grammar
-from codecascade.generation.requests import Request, SamplingParams
+from codecascade.generation.requests import SamplingParams, middle_request
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
 from codecascade.server.requests.fitting import fitted
 from codecascade.server.requests.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
-from codecascade.tokens.healing import heal_infilling
-from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
+from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.infilling_text import recognise
 from codecascade.tokens.repository import RepositoryChunk
 
@@ -95,9 +94,6 @@ def gap_prompt(
         ids, cut = _fitted_ids(service, gap, sampling, layout)
     else:
         ids, cut = _all_ids(service, gap, layout), False
-    required = b""
-    if heal:
-        ids, required = heal_infilling(tokenizer, ids, layout)
     editor = EditorStops(
         gap.prefix,
         gap.suffix,
@@ -106,19 +102,18 @@ def gap_prompt(
         min_indent=gap.min_indent,
         time_limit=gap.time_limit,
     )
-    request = Request(
-        tuple(ids),
+    request = middle_request(
+        tokenizer,
+        ids,
         sampling,
-        tuple(stop),
-        samples,
-        required,
-        nonempty=bool(required) and layout == "spm",
-        # an editor offers its user several to choose from
-        alternatives=True,
-        forbidden=forbidden_tokens(tokenizer, end=False),
+        format=layout,
+        stop=stop,
+        samples=samples,
+        heal=heal,
         editor=editor if gap.editor_stops else None,
     )
-    return checked(service, request, truncated=cut)
+    # An editor offers its user several to choose from.
+    return checked(service, replace(request, alternatives=True), truncated=cut)
 
 
 def _fitted_ids(service: Service, gap: Gap, sampling: SamplingParams, layout: str) -> tuple[list[int], bool]:
