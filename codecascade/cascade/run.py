@@ -16,7 +16,7 @@ from codecascade.cascade.bases import make_base
 from codecascade.cascade.budget.measuring import measuring_timer
 from codecascade.cascade.budget.promise import say_how_long
 from codecascade.cascade.budget.steps import StepTimer, resolve_minutes
-from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
+from codecascade.cascade.dialogues.stage_dialogues import StageDialogues
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import (
     LazyGenerator,
@@ -45,7 +45,6 @@ from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import open_model
 from codecascade.plan.devices import this_device
-from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -55,6 +54,9 @@ from codecascade.training.parallel.shared_folder import check_shared
 from codecascade.training.stream.tokenized.cache import open_token_cache
 
 logger = logging.getLogger(__name__)
+
+MUCH_FASTER = 1.5
+"""If a step takes so many times less than when the run began, how long it will take is said again."""
 
 
 def run_cascade(
@@ -134,7 +136,7 @@ class _Cascade:
 
     @property
     def stages(self) -> list[Stage]:
-        """The stages of this call, with steps in place of minutes once :meth:`_budget` is done."""
+        """The stages of this call. One with a budget in minutes has steps in place of it from when it begins."""
         return [self.recipe[name] for name in self.ahead.stages]
 
     @property
@@ -142,18 +144,23 @@ class _Cascade:
         """Those that were not trained when this call began."""
         return [self.recipe[name] for name in self.ahead.untrained]
 
+    @property
+    def left(self) -> list[Stage]:
+        """Those of :attr:`untrained` that are not trained yet."""
+        return [stage for stage in self.untrained if self.folder.cost(stage) is None]
+
     def run(self) -> None:
         self._open_corpus()
         self._prepare_bases()
         self._compare_inputs()
-        self._budget()
+        self._look_ahead()
         for name, base in self.recipe.roots.items():
             self._measure(name, self.bases[name], base.evaluate)
-        for stage in self.stages:
-            if stage.name in self.ahead.untrained:
-                self._train(stage)
-            self.copies.model(stage.name)
-            self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
+        for name in self.ahead.stages:
+            if name in self.ahead.untrained:
+                self._train(self.recipe[name])
+            self.copies.model(name)
+            self._measure(name, str(self.folder.model(name)), self.recipe[name].evaluate)
         if self.world.first:
             for part in summary(self.report, self.folder.path):
                 self.display.show(part)
@@ -205,19 +212,18 @@ class _Cascade:
 
         self.world.from_first(compare)
 
-    def _budget(self) -> None:
-        """Turn budgets in minutes into steps, and say how long the run will take."""
-        timer = StepTimer(lambda stage: self.bases[self.recipe.root(stage)], self.display.say)
-        self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
-        if self.world.first:
-            self.folder.write(self.recipe)
-        self.world.wait_for_all()
+    def _look_ahead(self) -> None:
+        """Say how long the run will take, and where a stage reads the same often."""
+        self.timer = StepTimer(lambda stage: self.bases[self.recipe.root(stage)], self.display.say)
         for stage in self.untrained:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
+        self._say_how_long()
+
+    def _say_how_long(self) -> None:
         assert self.ahead.plan is not None
-        left = self.world.from_first(lambda: self.folder.left(self.recipe, self.stages))
-        timers = timer, measuring_timer(self.recipe, self.bases[BASE])
-        say_how_long(self.untrained, *left, self.ahead.plan, *timers, self.display)
+        left = self.world.from_first(lambda: (self.left, *self.folder.left(self.recipe, self.stages)))
+        timers = self.timer, measuring_timer(self.recipe, self.bases[BASE])
+        say_how_long(*left, self.ahead.plan, *timers, self.display)
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:
@@ -228,9 +234,21 @@ class _Cascade:
     # ---- a stage
 
     def _train(self, stage: Stage) -> None:
-        for kind in self.mixtures.to_make(stage):
-            self._make_dialogues(stage, kind)
-        self._say_dialogues(stage)
+        dialogues = StageDialogues(
+            self.recipe,
+            self.folder,
+            self.corpus,
+            self.bases,
+            self.mixtures,
+            self.sandbox,
+            self.world,
+            self.display,
+        )
+        dialogues.make(stage, self.inputs if self.world.first else None)
+        stage = self._with_steps(stage)
+        dialogues.say(stage)
+        # Known only now, for the run may have made them.
+        self._warn_of_passes(stage, *self.mixtures.dialogue_passes(stage))
         parent = self.bases.get(stage.parent) or str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
             lambda: (
@@ -246,54 +264,21 @@ class _Cascade:
             self.inputs.record_model(stage.name)
         self.world.wait_for_all()
 
-    def _make_dialogues(self, stage: Stage, kind: str) -> None:
-        """Make the dialogues that are not there yet; its parent is trained and measured by now."""
-        (self._self_instruct if kind == KIND else self._mine)(stage)
-
-    def _say_dialogues(self, stage: Stage) -> None:
-        """Say of each source of dialogues what was read, and what of it was not used."""
-        for name, read in self.mixtures.read(stage):
-            formats = ", ".join(sorted({*read.formats.values()}))
-            skipped = read.skipped.total()
-            reasons = read.skipped.most_common(1)
-            left = f"; {counted(skipped, 'line')} skipped ({reasons[0][0]})" if reasons else ""
-            dialogues = counted(len(read.table), "dialogue")
-            self.display.say(f"{stage.name}: {dialogues} of {name} ({formats}){left}")
-        # Known only now, for the run may have made them.
-        self._warn_of_passes(stage, *self.mixtures.dialogue_passes(stage))
-
-    def _mine(self, stage: Stage) -> None:
+    def _with_steps(self, stage: Stage) -> Stage:
+        """``stage``, which is about to begin, with steps in place of a budget in minutes."""
+        if stage.minutes is None:
+            return stage
+        before = self.timer.known(stage)
+        left = self.world.from_first(lambda: self.left)
+        self.recipe = resolve_minutes(self.recipe, stage, left, self.timer, self.display)
         if self.world.first:
-            assert self.sandbox is not None
-            with self.display.task(f"dialogues for {stage.name}") as progress:
-                count = self.mixtures.mine(
-                    stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
-                )
-            self.display.say(f"{stage.name}: {counted(count, 'dialogue')}, whose doctests pass")
+            self.folder.write(self.recipe)
         self.world.wait_for_all()
-
-    def _self_instruct(self, stage: Stage) -> None:
-        if self.world.first:
-            assert self.sandbox is not None
-            step = SelfInstructStep(self.recipe, self.folder, self.corpus, self.bases)
-            twin = step.twin(stage)
-            if twin is not None:
-                step.copy(stage, twin)
-                self.display.say(
-                    f"{stage.name}: its dialogues are those of {twin.name}, made in the same way"
-                )
-            else:
-                for name in step.teaching_stages(stage):
-                    self.inputs.check_model(name)
-                for model in step.teaching_models(stage):
-                    self.inputs.check_teacher(model)
-                with self.display.self_instruct(stage.name) as shown:
-                    summary = step.make(stage, self.sandbox, shown.progress)
-                self.display.say(
-                    f"{stage.name}: {counted(summary.dialogues, 'dialogue')} by self-instruct; "
-                    f"{step.folder(stage) / 'report.html'} tells how"
-                )
-        self.world.wait_for_all()
+        if before is not None and self.timer.step_seconds(stage) < before / MUCH_FASTER:
+            self._say_how_long()
+        stage = self.recipe[stage.name]
+        self._warn_of_passes(stage, *self.mixtures.passes(stage))
+        return stage
 
     # ---- a model
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from codecascade.cascade.budget import steps
 from codecascade.cascade.run import run_cascade
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.ground.errors import UserError
@@ -161,6 +162,24 @@ def test_a_budget_in_minutes_is_timed_once(data: dict[str, Any], tmp_path: Path)
     did, _ = told(make_recipe(data), folder)
     assert not did, "the budget is not timed again"
     assert read_recipe(folder / "recipe.toml")["code"] == used
+
+
+def test_the_time_is_said_again_where_the_machine_is_free_again(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other work took the cores when the run began, and had ended when the stage did."""
+    small = {key: value for key, value in data["stage"][0].items() if key != "steps"}
+    data["stage"] = [small | {"minutes": 0.5}, small | {"name": "last", "parent": "code", "minutes": 0.5}]
+    seconds = [30.0, 10.0]
+    monkeypatch.setattr(steps, "step_seconds", lambda *_: seconds.pop(0))
+    folder = tmp_path / "run"
+    _, text = told(make_recipe(data), folder)
+    assert seconds == [], "both stages have one shape, whose time is measured twice"
+    promises = [line for line in text.splitlines() if line.startswith("ahead:")]
+    assert len(promises) == 2 and all("of training (code, last)" in line for line in promises)
+    used = read_recipe(folder / "recipe.toml")
+    assert [stage.steps for stage in used.stage] == [3, 3]
+    assert [len(rows(folder / "logs" / f"{stage.name}.jsonl")) for stage in used.stage] == [3, 3]
 
 
 def test_a_run_can_grow(data: dict[str, Any], tmp_path: Path) -> None:

@@ -70,8 +70,9 @@ def _left(stage: Stage, done: Mapping[str, int]) -> float:
 
 def _training_seconds(stage: Stage, step_flops: Mapping[str, float], speed: float) -> float:
     """Seconds of all steps of a stage."""
-    if stage.timed_minutes is not None:
-        return 60 * budget_minutes(stage, stage.timed_minutes)
+    minutes = stage.minutes or stage.timed_minutes
+    if minutes is not None:
+        return 60 * budget_minutes(stage, minutes)
     return (stage.total_steps or 0) * step_flops[stage.name] / speed
 
 

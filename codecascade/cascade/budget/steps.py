@@ -1,4 +1,4 @@
-"""Budgets in minutes turned into steps: a step of each shape is timed before the first stage starts.
+"""Budgets in minutes turned into steps: a step is timed when a stage begins, and before, to say how long a run takes.
 
 Where a whole step takes long, as on a CPU it does of all but small models, parts of one are timed, and the whole is
 what they say of it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -68,7 +68,9 @@ class RandomStream:
 
 
 class StepTimer:
-    """Times steps of stages that are still to be trained, once for each shape of a step.
+    """Times steps of stages that are still to be trained, and knows the shortest time of each shape of a step.
+
+    Other work on the machine makes a step longer, never shorter. So of two timings the shorter one is the better.
 
     Args:
         base_of: what the model is loaded from that a stage is made of. The stage is timed in its shape.
@@ -79,15 +81,29 @@ class StepTimer:
         self._base_of, self._say = base_of, say
         self._seconds: dict[str, float] = {}
 
-    def step_seconds(self, stage: Stage) -> float:
-        """Seconds of one step of the stage, from the median of two on random tokens. All ranks must call this."""
-        data, base = to_data(stage), self._base_of(stage)
-        shape = json.dumps([base, *(data.get(key) for key in _STEP_KEYS)])
-        if shape not in self._seconds:
-            self._say(f"{stage.name}: timing a step")
+    def step_seconds(self, stage: Stage, *, again: bool = False) -> float:
+        """Seconds of one step of the stage, from the median of two on random tokens. All ranks must call this.
+
+        Args:
+            again: time it also where an earlier time of its shape is known.
+        """
+        shape, known = self.shape(stage), self.known(stage)
+        if known is None or again:
+            self._say(f"{stage.name}: timing a step{'' if known is None else ' again'}")
+            base = self._base_of(stage)
             prepared = join_world().on_all(lambda: stage_model(open_model(base), stage))
-            self._seconds[shape] = step_seconds(stage, prepared.config, prepared.tokenizer.vocab_size)
+            seconds = step_seconds(stage, prepared.config, prepared.tokenizer.vocab_size)
+            self._seconds[shape] = seconds if known is None else min(seconds, known)
         return self._seconds[shape]
+
+    def known(self, stage: Stage) -> float | None:
+        """The shortest time that was measured of a step of the stage's shape; None if none was."""
+        return self._seconds.get(self.shape(stage))
+
+    def shape(self, stage: Stage) -> str:
+        """The same for stages of which a step takes the same time."""
+        data = to_data(stage)
+        return json.dumps([self._base_of(stage), *(data.get(key) for key in _STEP_KEYS)])
 
 
 def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
@@ -125,16 +141,27 @@ def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
     return fixed + own * each * attention
 
 
-def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], timer: StepTimer, display: RunDisplay) -> Recipe:
-    """``recipe`` with the budgets in minutes of ``stages`` turned into steps, for which a step is timed."""
-    for stage in stages:
-        if stage.minutes is not None:
-            seconds = timer.step_seconds(stage)
-            minutes = budget_minutes(stage, stage.minutes)
-            steps = stage.model_copy(update={"minutes": minutes}).with_step_seconds(seconds).steps
-            assert steps is not None
-            display.say(f"{stage.name}: {minutes:g} min at {seconds:.2f} s a step are {steps:,} steps")
-            recipe = with_steps(recipe, stage.name, steps)
+def resolve_minutes(
+    recipe: Recipe, stage: Stage, left: Iterable[Stage], timer: StepTimer, display: RunDisplay
+) -> Recipe:
+    """``recipe`` with the budget in minutes of ``stage``, which is about to begin, turned into steps.
+
+    A step is timed for it, though one was timed when the run began: since then other work may have ended or begun.
+    Other stages of its shape and minutes get the same steps, so that the arms of a study are trained alike.
+
+    Args:
+        left: the stages that are not trained yet, ``stage`` among them.
+    """
+    assert stage.minutes is not None
+    seconds = timer.step_seconds(stage, again=True)
+    minutes = budget_minutes(stage, stage.minutes)
+    steps = stage.model_copy(update={"minutes": minutes}).with_step_seconds(seconds).steps
+    assert steps is not None
+    display.say(f"{stage.name}: {minutes:g} min at {seconds:.2f} s a step are {steps:,} steps")
+    for each in left:
+        alike = each.minutes is not None and budget_minutes(each, each.minutes) == minutes
+        if alike and timer.shape(each) == timer.shape(stage):
+            recipe = with_steps(recipe, each.name, steps)
     return recipe
 
 

@@ -94,6 +94,16 @@ def test_where_only_measuring_is_left_its_time_is_said(
     assert said(data, FakeTimer(0.5), monkeypatch, FakeMeasuring(True), (), untrained=False) == ""
 
 
+@pytest.mark.parametrize("steps", [{"minutes": 30}, {"steps": 7, "timed_minutes": 30}])
+def test_a_budget_in_minutes_is_said_as_it_is(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, steps: dict[str, float]
+) -> None:
+    """Also before it is turned into steps, which is done when the stage begins."""
+    first = {key: value for key, value in data["stage"][0].items() if key != "steps"}
+    data["stage"] = [first | steps]
+    assert "ahead: about 30 min of training (code) and" in said(data, FakeTimer(0.5), monkeypatch)
+
+
 def test_nothing_is_said_to_take_no_time(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert " 0 s" not in said(data, FakeTimer(1e-9), monkeypatch)
 

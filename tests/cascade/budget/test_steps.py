@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from codecascade.cascade.budget import steps
-from codecascade.cascade.budget.steps import LONG_STEP, step_seconds
+from codecascade.cascade.budget.steps import LONG_STEP, StepTimer, resolve_minutes, step_seconds
+from codecascade.cascade.display import RunDisplay
 from codecascade.model.presets import PRESETS
 from codecascade.recipe import make_recipe
-from codecascade.recipe.settings import Stage
+from codecascade.recipe.settings import Recipe, Stage
 from codecascade.training.parallel.ranks import World
 
 CONFIG = PRESETS["smollm2-135m"]
@@ -89,3 +93,60 @@ def test_a_timing_that_shows_no_time_for_a_token_is_not_believed(
 ) -> None:
     Clock(monkeypatch, 2.0, 0.0)
     assert step_seconds(stage(data, 512, 65_536), CONFIG, 512) > 65_536 / 256
+
+
+class BusyMachine:
+    """A step of any stage takes the seconds that come next; what is said of it is kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
+        self.seconds = list(seconds)
+        self.said: list[str] = []
+        monkeypatch.setattr(steps, "open_model", lambda name: None)
+        model = SimpleNamespace(config=CONFIG, tokenizer=SimpleNamespace(vocab_size=512))
+        monkeypatch.setattr(steps, "stage_model", lambda *_: model)
+        monkeypatch.setattr(steps, "step_seconds", lambda *_: self.seconds.pop(0))
+
+    def timer(self) -> StepTimer:
+        return StepTimer(lambda stage: "tiny", self.said.append)
+
+
+def minutes(data: dict[str, Any], **stages: dict[str, Any]) -> Recipe:
+    """A recipe whose stages have budgets in minutes: ``{name: settings}``."""
+    first = {key: value for key, value in data["stage"][0].items() if key != "steps"}
+    return make_recipe({**data, "stage": [{**first, "name": name, **own} for name, own in stages.items()]})
+
+
+@pytest.mark.parametrize(("before", "when_it_begins"), [(90.0, 6.0), (6.0, 90.0)])
+def test_other_work_during_one_timing_does_not_decide(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, before: float, when_it_begins: float
+) -> None:
+    recipe = minutes(data, code={"minutes": 20})
+    machine = BusyMachine(monkeypatch, before, when_it_begins)
+    timer = machine.timer()
+    assert timer.known(recipe["code"]) is None
+    assert timer.step_seconds(recipe["code"]) == timer.known(recipe["code"]) == before
+    console = Console(file=io.StringIO(), width=200)
+    found = resolve_minutes(recipe, recipe["code"], recipe.stage, timer, RunDisplay(console))
+    assert (found["code"].steps, found["code"].timed_minutes, found["code"].minutes) == (200, 20, None)
+    assert machine.said == ["code: timing a step", "code: timing a step again"]
+    assert "code: 20 min at 6.00 s a step are 200 steps" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = minutes(
+        data,
+        one={"minutes": 10},
+        same={"minutes": 10, "learning_rate": 1e-5},
+        longer={"minutes": 20},
+        wider={"minutes": 10, "batch_tokens": 4 * data["stage"][0]["batch_tokens"]},
+        done={"minutes": 10},
+    )
+    timer = BusyMachine(monkeypatch, 3.0).timer()
+    found = resolve_minutes(recipe, recipe["one"], recipe.stage[:-1], timer, RunDisplay(None))
+    assert {stage.name: stage.steps for stage in found.stage} == {
+        "one": 200,
+        "same": 200,
+        "longer": None,
+        "wider": None,
+        "done": None,
+    }
