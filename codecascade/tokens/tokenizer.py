@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import copy
 import json
 import logging
@@ -171,10 +170,6 @@ class Tokenizer:
         """The text of ids in the middle of a text: leading spaces stay; special tokens are left out."""
         return b"".join(map(self.token_bytes, ids)).decode(errors="replace")
 
-    def decoder(self) -> StreamDecoder:
-        """Decodes a continuation token by token."""
-        return StreamDecoder(self)
-
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds in the middle of a text: none for special tokens and for padding rows."""
         return self.pieces[token_id] if 0 <= token_id < self.vocab_size else b""
@@ -282,26 +277,6 @@ class Tokenizer:
             folder / "special_tokens_map.json",
             {key: self.config[key] for key in NAMED_TOKENS if self.config.get(key) is not None},
         )
-
-
-class StreamDecoder:
-    """Turns ids into text one by one: never half a character, never a special token.
-
-    The texts of all :meth:`push` calls and of :meth:`flush`, put together, are
-    :meth:`Tokenizer.decode_continuation` of all ids.
-    """
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._pieces = tokenizer.token_bytes
-        self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def push(self, token_id: int) -> str:
-        """The text that is certain after this token; may be empty."""
-        return self._characters.decode(self._pieces(token_id))
-
-    def flush(self) -> str:
-        """What is left at the end: nothing, or U+FFFD for a character that was never completed."""
-        return self._characters.decode(b"", final=True)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
