@@ -268,17 +268,20 @@ class _Cascade:
         """``stage``, which is about to begin, with steps in place of a budget in minutes."""
         if stage.minutes is None:
             return stage
-        before = self.timer.known(stage)
-        left = self.world.from_first(lambda: self.left)
-        self.recipe = resolve_minutes(self.recipe, stage, left, self.timer, self.display)
+        before, unresolved = (
+            self.timer.known(stage),
+            [each for each in self.untrained if each.minutes is not None],
+        )
+        self.recipe = resolve_minutes(self.recipe, stage, self.timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)
         self.world.wait_for_all()
-        if before is not None and self.timer.step_seconds(stage) < before / MUCH_FASTER:
+        now = self.timer.known(stage)
+        if before is not None and now is not None and now < before / MUCH_FASTER:
             self._say_how_long()
-        stage = self.recipe[stage.name]
-        self._warn_of_passes(stage, *self.mixtures.passes(stage))
-        return stage
+        for each in unresolved:
+            self._warn_of_passes(self.recipe[each.name], *self.mixtures.passes(self.recipe[each.name]))
+        return self.recipe[stage.name]
 
     # ---- a model
 

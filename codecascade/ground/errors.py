@@ -36,8 +36,12 @@ class RunFailed(Exception):
     """The work started and failed for a reason that is not the user's mistake: exit code 1."""
 
 
-class Stopped(Exception):
-    """A signal stopped the work, and its state was saved: exit code 128 + ``signum``."""
+class Stopped(BaseException):
+    """A signal stopped the work, and its state was saved: exit code 128 + ``signum``.
+
+    It can be raised within any line, also of a library, and must not be taken for a mistake of that line: like
+    KeyboardInterrupt it is no Exception. (It is no KeyboardInterrupt, which click turns into its own exit.)
+    """
 
     def __init__(self, signum: int, message: str = "stopped; run the same command again to continue") -> None:
         self.signum = signum

@@ -140,13 +140,13 @@ def difference(old: Recipe, new: Recipe) -> str | None:
     Stages and bases may be added, a budget in minutes may have been turned into steps, and the keys in
     :data:`CHANGEABLE_KEYS` may change: they don't touch what was trained.
     """
-    before, after = to_data(old), to_data(new)
-    stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage", [])}
+    before, after = to_data(_timed_as(old, new)), to_data(_timed_as(new, old))
+    stages = {stage["name"]: stage for stage in after.pop("stage", [])}
     for number, stage in enumerate(before.pop("stage", [])):
         if stage["name"] not in stages:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
-        before[f"stage.{stage['name']}"] = _untimed(stage)
-        after[f"stage.{stage['name']}"] = stages[stage["name"]]
+        key = f"stage.{stage['name']}"
+        before[key], after[key] = _renamed(stage), _renamed(stages[stage["name"]])
     bases = after.pop("bases", {})
     for name, base in before.pop("bases", {}).items():
         if name not in bases:
@@ -155,15 +155,18 @@ def difference(old: Recipe, new: Recipe) -> str | None:
     return next(changed_values(before, after, free=CHANGEABLE_KEYS), None)
 
 
-def _untimed(stage: RecipeData) -> RecipeData:
-    """A stage as it was before its steps were timed."""
-    if "timed_minutes" not in stage:
-        return {key: value for key, value in stage.items() if "minutes" not in stage or key != "warmup_steps"}
-    added_by_timing = ("steps", "timed_minutes", "warmup_steps")
-    return {
-        **{key: value for key, value in stage.items() if key not in added_by_timing},
-        "minutes": stage["timed_minutes"],
-    }
+def _timed_as(recipe: Recipe, other: Recipe) -> Recipe:
+    """``recipe``, in which a stage with minutes has the steps that the same stage of ``other`` was timed to have."""
+    ours = {stage.name for stage in recipe.stage if stage.minutes is not None}
+    for stage in other.stage:
+        if stage.name in ours and stage.timed_minutes is not None and stage.steps is not None:
+            recipe = with_steps(recipe, stage.name, stage.steps)
+    return recipe
+
+
+def _renamed(stage: RecipeData) -> RecipeData:
+    """With the key of a budget in minutes as people write it, for messages."""
+    return {"minutes" if key == "timed_minutes" else key: value for key, value in stage.items()}
 
 
 # ---- --set ----------------------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ def apply_override(data: RecipeData, text: str) -> None:
     if parts[0] == "stage":
         table, parts = _stage_called(data, parts), parts[2:]
         if parts[0] in LENGTH_KEYS:
-            for length in LENGTH_KEYS:
+            for length in (*LENGTH_KEYS, "timed_minutes"):
                 table.pop(length, None)
     for part in parts[:-1]:
         table = table.setdefault(part, {})

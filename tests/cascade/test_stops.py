@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import torch
 from warm_process import WarmProcess
 
 from codecascade.cascade.run import run_cascade
+from codecascade.corpus.reading.faults import file_errors
 from codecascade.ground.errors import Stopped
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import load_folder
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
+from codecascade.tokens.tokenizer import library_error
 
 SCRIPT = Path(ended_cascade.__file__)
 
@@ -80,3 +84,20 @@ def test_a_signal_between_two_trainings(signum: signal.Signals, code: int) -> No
         signal.raise_signal(signum)
     assert caught.value.exit_code == code
     assert signal.getsignal(signum) is before
+
+
+def test_a_signal_is_not_lost_within_a_library() -> None:
+    """A handler of logging catches each Exception of what it writes to, and so does our reading of a tokenizer."""
+
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return len(text)
+
+    handler = logging.StreamHandler(Interrupted())
+    with pytest.raises(Stopped), stopped_at_once():
+        handler.handle(logging.makeLogRecord({"msg": "measuring"}))
+    with pytest.raises(Stopped), stopped_at_once(), file_errors("a.py"):
+        signal.raise_signal(signal.SIGTERM)
+    stopped = Stopped(signal.SIGTERM)
+    assert library_error(stopped, "is not a tokenizer that can be read") is stopped

@@ -266,13 +266,33 @@ def test_values_beyond_what_anything_takes(recipe_file: Path, change: str) -> No
     assert len(str(caught.value)) < 400
 
 
+def test_what_a_timed_stage_was_trained_with_may_not_change(recipe_file: Path) -> None:
+    """Its warm-up may be shorter than the recipe's, since its steps were not known."""
+    recipe = read_recipe(recipe_file, ["stage.chat.warmup_steps=7"])
+    for steps, warmup in ((77, 7), (5, 4)):
+        timed = with_steps(recipe, "chat", steps)
+        assert timed["chat"].warmup_steps == warmup
+        assert difference(timed, recipe) is None
+        changed = difference(timed, read_recipe(recipe_file, ["stage.chat.warmup_steps=2"]))
+        assert changed == f"stage.chat.warmup_steps {warmup}, now 2"
+    assert difference(timed, with_steps(recipe, "chat", 30)) == "stage.chat.steps 5, now 30"
+
+
+def test_another_budget_replaces_one_that_was_timed(recipe_file: Path, tmp_path: Path) -> None:
+    write_recipe(with_steps(read_recipe(recipe_file), "chat", 77), tmp_path / "used.toml")
+    again = read_recipe(tmp_path / "used.toml", ["stage.chat.minutes=4"])["chat"]
+    assert (again.steps, again.timed_minutes, again.minutes) == (None, None, 4)
+
+
 def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:
     recipe = read_recipe(recipe_file)
     assert difference(recipe, recipe) is None
     timed = with_steps(recipe, "chat", 77)
     assert (timed["chat"].steps, timed["chat"].timed_minutes, timed["chat"].minutes) == (77, 3, None)
     assert difference(timed, recipe) is None, "a budget that was timed is the same budget"
-    assert difference(timed, read_recipe(recipe_file, ["stage.chat.minutes=4"])) is not None
+    assert difference(recipe, timed) is None
+    changed = difference(timed, read_recipe(recipe_file, ["stage.chat.minutes=4"]))
+    assert changed == "stage.chat.minutes 3.0, now 4.0"
 
     changed = difference(recipe, read_recipe(recipe_file, ["seed=5"]))
     assert changed == "seed 0, now 5"

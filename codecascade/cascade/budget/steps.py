@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.stage_models import stage_model
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision
-from codecascade.model.sources import open_model
+from codecascade.model.sources import config_of, open_model
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
@@ -102,8 +103,9 @@ class StepTimer:
 
     def shape(self, stage: Stage) -> str:
         """The same for stages of which a step takes the same time."""
-        data = to_data(stage)
-        return json.dumps([self._base_of(stage), *(data.get(key) for key in _STEP_KEYS)])
+        data, config = to_data(stage), config_of(self._base_of(stage))
+        shape = None if config is None else asdict(config)
+        return json.dumps([shape, *(data.get(key) for key in _STEP_KEYS)], default=str)
 
 
 def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
@@ -141,28 +143,36 @@ def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
     return fixed + own * each * attention
 
 
-def resolve_minutes(
-    recipe: Recipe, stage: Stage, left: Iterable[Stage], timer: StepTimer, display: RunDisplay
-) -> Recipe:
+def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: RunDisplay) -> Recipe:
     """``recipe`` with the budget in minutes of ``stage``, which is about to begin, turned into steps.
 
     A step is timed for it, though one was timed when the run began: since then other work may have ended or begun.
-    Other stages of its shape and minutes get the same steps, so that the arms of a study are trained alike.
-
-    Args:
-        left: the stages that are not trained yet, ``stage`` among them.
+    All stages of its shape and budget get the same steps, also those of later calls, so that the arms of a study are
+    trained alike.
     """
-    assert stage.minutes is not None
-    seconds = timer.step_seconds(stage, again=True)
-    minutes = budget_minutes(stage, stage.minutes)
-    steps = stage.model_copy(update={"minutes": minutes}).with_step_seconds(seconds).steps
+    budget = _budget(stage)
+    alike = [
+        each for each in recipe.stage if _budget(each) == budget and timer.shape(each) == timer.shape(stage)
+    ]
+    timed = next((each for each in alike if each.steps is not None), None)
+    if timed is not None:
+        steps = timed.steps
+        display.say(f"{stage.name}: {budget:g} min are {steps:,} steps, as they are of {timed.name}")
+    else:
+        seconds = timer.step_seconds(stage, again=True)
+        steps = stage.model_copy(update={"minutes": budget}).with_step_seconds(seconds).steps
+        display.say(f"{stage.name}: {budget:g} min at {seconds:.2f} s a step are {steps:,} steps")
     assert steps is not None
-    display.say(f"{stage.name}: {minutes:g} min at {seconds:.2f} s a step are {steps:,} steps")
-    for each in left:
-        alike = each.minutes is not None and budget_minutes(each, each.minutes) == minutes
-        if alike and timer.shape(each) == timer.shape(stage):
+    for each in alike:
+        if each.minutes is not None:
             recipe = with_steps(recipe, each.name, steps)
     return recipe
+
+
+def _budget(stage: Stage) -> float | None:
+    """The stage's minutes on this machine, also where they have been turned into steps; None if it has none."""
+    minutes = stage.minutes or stage.timed_minutes
+    return None if minutes is None else budget_minutes(stage, minutes)
 
 
 def budget_minutes(stage: Stage, minutes: float) -> float:

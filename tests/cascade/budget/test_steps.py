@@ -15,7 +15,7 @@ from codecascade.cascade.budget.steps import LONG_STEP, StepTimer, resolve_minut
 from codecascade.cascade.display import RunDisplay
 from codecascade.model.presets import PRESETS
 from codecascade.recipe import make_recipe
-from codecascade.recipe.settings import Recipe, Stage
+from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.parallel.ranks import World
 
 CONFIG = PRESETS["smollm2-135m"]
@@ -126,27 +126,43 @@ def test_other_work_during_one_timing_does_not_decide(
     assert timer.known(recipe["code"]) is None
     assert timer.step_seconds(recipe["code"]) == timer.known(recipe["code"]) == before
     console = Console(file=io.StringIO(), width=200)
-    found = resolve_minutes(recipe, recipe["code"], recipe.stage, timer, RunDisplay(console))
+    found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console))
     assert (found["code"].steps, found["code"].timed_minutes, found["code"].minutes) == (200, 20, None)
     assert machine.said == ["code: timing a step", "code: timing a step again"]
     assert "code: 20 min at 6.00 s a step are 200 steps" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also arms that begin from other random weights, and those that come later."""
     recipe = minutes(
         data,
         one={"minutes": 10},
         same={"minutes": 10, "learning_rate": 1e-5},
         longer={"minutes": 20},
         wider={"minutes": 10, "batch_tokens": 4 * data["stage"][0]["batch_tokens"]},
-        done={"minutes": 10},
     )
     timer = BusyMachine(monkeypatch, 3.0).timer()
-    found = resolve_minutes(recipe, recipe["one"], recipe.stage[:-1], timer, RunDisplay(None))
+    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(None))
     assert {stage.name: stage.steps for stage in found.stage} == {
         "one": 200,
         "same": 200,
         "longer": None,
         "wider": None,
-        "done": None,
     }
+    added = make_recipe(
+        {**to_data(found), "stage": [*to_data(found)["stage"], to_data(recipe["same"]) | {"name": "new"}]}
+    )
+    timer = BusyMachine(monkeypatch).timer()
+    assert resolve_minutes(added, added["new"], timer, RunDisplay(None))["new"].steps == 200
+
+
+def test_models_of_one_shape_take_the_same_time(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "config_of", lambda name: PRESETS[name.partition("/")[0]])
+    first = minutes(data, one={"minutes": 10}, two={"minutes": 10})
+    names = {"one": "tiny/seed-0", "two": "tiny/seed-1"}
+    timer = StepTimer(lambda stage: names[stage.name], print)
+    assert timer.shape(first["one"]) == timer.shape(first["two"])
+    names["two"] = "llama-5m/seed-1"
+    assert timer.shape(first["one"]) != timer.shape(first["two"])
