@@ -108,7 +108,9 @@ def make_run_report(
 
 def _question(block: CompareSettings) -> Question:
     figures = tuple(
-        QuestionFigure(each.benchmark, each.metric_name, each.against or each.metric_name, each.expects)
+        QuestionFigure(
+            each.benchmark, each.metric_name, each.against or each.metric_name, each.expects, each.within
+        )
         for each in block.figures
     )
     return Question(

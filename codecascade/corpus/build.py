@@ -130,7 +130,7 @@ def build_corpus(
         removed, exact = find_duplicates(work, documents, parts, settings, engine, tally)
         kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
         staying = documents.take(kept)
-        split = choose_heldout(staying, settings.heldout_share)
+        split = choose_heldout(staying, settings.heldout_share, settings.heldout_by)
         heldout = split.is_heldout(staying["repository"], staying["path"])
         sizes = np.asarray(staying["bytes"])
         shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)

@@ -22,7 +22,10 @@ def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str
     A resumed run compares it with ``Manifest.request``, so that its corpus doesn't change because a package was
     installed, or a benchmark downloaded, in the meantime.
     """
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(source_address, sources)])
+    # A setting that came later is no part of the request where it asks for what was always done.
+    later = {"heldout_by"} if settings.heldout_by == "auto" else set()
+    asked = settings.model_dump_json(exclude=later)
+    return _fingerprint([str(FORMAT), asked, *map(source_address, sources)])
 
 
 def inputs_fingerprint(request: str, benchmarks: BenchmarkTexts, candidates: pa.Table) -> str:

@@ -64,7 +64,9 @@ class Manifest(Settings):
     chosen: DocumentCount
     steps: list[StepManifest]
     splits: dict[str, SplitManifest]
-    heldout_by: str = Field(description="repository, or path where there are only one or few repositories")
+    heldout_by: str = Field(
+        description="repository, or path where there are few repositories or the settings say so"
+    )
     heldout: list[str] = Field(description="the repositories (or paths) that are held out")
     dropped: dict[str, dict[str, int]] = Field(description="step -> reason -> documents")
     replaced: dict[str, int] = Field(description="placeholder -> keys, passwords, addresses replaced by it")

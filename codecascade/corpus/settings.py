@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from codecascade.ground.choices import Licences
@@ -40,6 +42,10 @@ class CorpusSettings(Settings):
         ge=0,
         lt=1,
         description="share of the bytes held out: whole repositories, or files of one or few",
+    )
+    heldout_by: Literal["auto", "path"] = Field(
+        "auto",
+        description="path: files are held out, also of many repositories, each of which a model then has half seen",
     )
     max_file_bytes: int = Field(1_000_000, gt=0, description="larger files are left out")
     longest_line: int = Field(1000, gt=0, description="code with a longer line (characters) is left out")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 
@@ -22,9 +24,15 @@ def is_plain(metric: str) -> bool:
     )
 
 
-def format_value(value: float, metric: str) -> str:
+def format_value(value: float, metric: str, more_digits: int = 0) -> str:
     """``12.3`` for a rate of 0.123; ``1.234`` for a loss."""
-    return f"{value:.3f}" if is_plain(metric) else f"{100 * value:.1f}"
+    return f"{value:.{3 + more_digits}f}" if is_plain(metric) else f"{100 * value:.{1 + more_digits}f}"
+
+
+def digits_to_see(values: Iterable[float], metric: str) -> int:
+    """How many more digits than usual, of four at most, keep these values from being written as 0; but for zeros."""
+    sizes = [abs(value) for value in values if value]
+    return next((more for more in range(4) if all(float(format_value(v, metric, more)) for v in sizes)), 4)
 
 
 def format_metric(found: Metric, metric: str, *, with_unit: bool = False) -> str:
@@ -41,9 +49,9 @@ def format_interval(found: Metric, metric: str) -> str:
     return f"{format_value(found.low, metric)}–{format_value(found.high, metric)}"
 
 
-def format_signed(value: float, metric: str) -> str:
+def format_signed(value: float, metric: str, more_digits: int = 0) -> str:
     """A difference with its sign, as ``+1.2`` or ``−0.3`` (the minus sign, not a hyphen)."""
-    text = format_value(abs(value), metric)
+    text = format_value(abs(value), metric, more_digits)
     if float(text) == 0:
         return text
     return ("+" if value > 0 else "−") + text

@@ -32,6 +32,12 @@ class ComparedFigure(Settings):
     expects: Direction | None = Field(
         None, description="what the paper found of the later groups against the first"
     )
+    within: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="of `alike`: the share of the first group's figure within which the others are alike",
+    )
 
     @property
     def metric_name(self) -> str:

@@ -2,7 +2,8 @@
 
 Whole repositories are held out, because the files of one repository resemble each other: a model that was trained
 on one file has half seen the others. A corpus of a single repository is split by file, and so is one of a few
-repositories of which whole ones would be much more than was to be held out. Near-duplicates have left before, so that
+repositories of which whole ones would be much more than was to be held out, and any whose settings ask for it:
+languages that only a few repositories have are then on both sides. Near-duplicates have left before, so that
 no held-out file has a twin among the others.
 """
 
@@ -41,8 +42,8 @@ class HeldoutSplit:
         return np.asarray(pc.is_in(column, value_set=pa.array(sorted(self.groups), pa.string())))
 
 
-def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
-    """Choose repositories with about ``share`` of the bytes; the same ones for the same corpus.
+def choose_heldout(documents: pa.Table, share: float, by: Literal["auto", "path"] = "auto") -> HeldoutSplit:
+    """Choose repositories, or files, with about ``share`` of the bytes; the same ones for the same corpus.
 
     Only code is counted, so that the held-out part contains functions to evaluate on. Text is counted only in a
     corpus without code.
@@ -50,11 +51,12 @@ def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
     Args:
         documents: a table with ``repository``, ``path``, ``kind`` and ``bytes``.
         share: of the bytes.
+        by: ``path``: files, however many repositories there are.
     """
     code = documents.filter(pc.equal(documents["kind"], "code"))
     counted = code if len(code) else documents
     sizes = _sizes(counted, "repository")
-    if len(sizes) > 1:
+    if len(sizes) > 1 and by == "auto":
         groups = choose_groups(sizes, share)
         taken = sum(sizes[name] for name in groups)
         if len(sizes) > _FEW or taken <= _FAR * share * sum(sizes.values()):

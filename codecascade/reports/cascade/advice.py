@@ -29,6 +29,8 @@ _CONTINUE = (
 )
 _FAR = 20
 """A difference that would take more than so many times the problems is not worth looking for."""
+_FEW = 50
+"""With fewer problems a difference that was not found says nothing about those that more would show."""
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,10 @@ def _what_would_show_it(finding: _Finding, *, loss_fell: bool, others_gained: bo
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
     needed = gain.problems_needed()
+    if found.n < _FEW and not others_gained:
+        return (
+            f"So few {unit} hardly show anything: measure by some hundreds, for which more must be held out."
+        )
     if _improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
         if others_gained:
             return f"More {unit} would hardly show a gain in them: it is in the other gaps."

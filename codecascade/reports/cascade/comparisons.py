@@ -8,7 +8,9 @@ from typing import Any
 
 from codecascade.evaluation.analysis.groups import LEAST_SEEDS, Figures, GroupDifference
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import (
+    digits_to_see,
     format_p_value,
     format_signed,
     format_value,
@@ -18,6 +20,8 @@ from codecascade.ground.errors import UserError
 from codecascade.reports.cascade.comparison_plots import pictures
 from codecascade.reports.cascade.headline import SAID
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure
+
+ALIKE = "alike"
 
 
 def compared(
@@ -79,25 +83,31 @@ def _question(question: Question, models: Mapping[str, ModelReport], evaluations
 def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDifference) -> dict[str, Any]:
     metric, unit = figure.metric, "" if is_plain(figure.metric) else ", %"
     named = metric if figure.against == metric else f"{metric} against {figure.against}"
-    over_seeds = found.over_seeds
+    over_seeds, between = found.over_seeds, found.difference
+    # what is called better must not be written as 0.000
+    more = digits_to_see((between.value, between.low, between.high), metric) if found.verdict else 0
+
+    def signed(value: float) -> str:
+        return format_signed(value, metric, more)
+
+    def interval(of: Metric) -> str:
+        return f"{signed(of.low)} to {signed(of.high)}"
+
     return {
         "title": f"{BENCHMARKS[figure.benchmark].title}: {named}{unit}",
         "other": other,
-        "first": format_value(found.first, metric),
-        "second": format_value(found.second, metric),
-        "difference": format_signed(found.difference.value, metric),
-        "interval": _signed_interval(found.difference.low, found.difference.high, metric),
-        "n": found.difference.n,
+        "first": format_value(found.first, metric, more),
+        "second": format_value(found.second, metric, more),
+        "difference": signed(between.value),
+        "interval": interval(between),
+        "n": between.n,
         "p_value": format_p_value(found.p_value),
-        "over_seeds": ""
-        if over_seeds is None
-        else f"{format_signed(over_seeds.value, metric)} "
-        f"({_signed_interval(over_seeds.low, over_seeds.high, metric)})",
-        "by_seed": ", ".join(format_signed(value, metric) for value in found.by_seed),
+        "over_seeds": "" if over_seeds is None else f"{signed(over_seeds.value)} ({interval(over_seeds)})",
+        "by_seed": ", ".join(map(signed, found.by_seed)),
         "verdict": found.verdict,
         "here": SAID[found.verdict],
-        "paper": figure.expects or "–",
-        "agrees": agreement(figure.expects, found.verdict),
+        "paper": _expected(figure),
+        "agrees": agreement(figure, found),
         "figures": {
             "benchmark": figure.benchmark,
             "metric": metric,
@@ -112,30 +122,33 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
             "over_seeds": None if over_seeds is None else over_seeds.to_json(),
             "verdict": found.verdict,
             "expects": figure.expects,
-            "agrees": agreement(figure.expects, found.verdict),
+            "within": figure.within if figure.expects == ALIKE else None,
+            "agrees": agreement(figure, found),
         },
     }
 
 
-def agreement(expected: str | None, verdict: str) -> str:
+def _expected(figure: QuestionFigure) -> str:
+    if figure.expects == ALIKE:
+        return f"{ALIKE} (within {100 * figure.within:g} %)"
+    return figure.expects or "–"
+
+
+def agreement(figure: QuestionFigure, found: GroupDifference) -> str:
     """Whether what was found is what the paper found: ``yes``, ``no``, or ``open`` where chance may be the cause.
 
-    No difference is what ``alike`` expects, although a small one may not have been found.
-
-    >>> [agreement("better", found) for found in ("better", "worse", "")]
-    ['yes', 'no', 'open']
-    >>> [agreement("alike", found) for found in ("better", "")], agreement(None, "better")
-    (['no', 'yes'], '–')
+    Two groups are alike where the interval lies within the share of the figure that counts as alike, as in a test of
+    equivalence. That over the seeds counts where there is one. A difference that is not found shows nothing: too
+    little may have been measured.
     """
-    if expected is None:
+    if figure.expects is None:
         return "–"
-    if expected == "alike":
-        return "no" if verdict else "yes"
-    return ("yes" if verdict == expected else "no") if verdict else "open"
-
-
-def _signed_interval(low: float, high: float, metric: str) -> str:
-    return f"{format_signed(low, metric)} to {format_signed(high, metric)}"
+    if figure.expects == ALIKE:
+        interval, most = found.over_seeds or found.difference, figure.within * abs(found.first)
+        if -most < interval.low and interval.high < most:
+            return "yes"
+        return "no" if interval.low > most or interval.high < -most else "open"
+    return ("yes" if found.verdict == figure.expects else "no") if found.verdict else "open"
 
 
 def _cost(name: str, group: Sequence[str], models: Mapping[str, ModelReport]) -> dict[str, Any]:
@@ -158,6 +171,6 @@ def in_lines(shown: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             seeds = f"; over seeds {row['over_seeds']}" if row["over_seeds"] else ""
             yield (
                 f"  {row['title']}: {each['reference']} {row['first']}, {row['other']} {row['second']}, "
-                f"{row['difference']} ({row['interval']}{seeds}); {row['here']}"
+                f"{row['difference']} ({row['interval']}{seeds}), p {row['p_value']}; {row['here']}"
             )
         yield from (f"  not compared: {sentence}" for sentence in each["missing"])

@@ -111,7 +111,7 @@ def surprise(gain: Gain) -> str:
     before, after = gain.compared.first.value, gain.compared.second.value
     if not gain.verdict or before <= 0:
         return ""
-    changed = f"{abs(after / before - 1):.0%} {'less' if after < before else 'more'}"
+    changed = f"{100 * abs(after / before - 1):.0f} % {'less' if after < before else 'more'}"
     return f"What really stands in a gap surprises it {changed} than the base"
 
 

@@ -17,12 +17,14 @@ class QuestionFigure:
     Attributes:
         against: the metric of the first group.
         expects: what the paper found of the later groups against the first: ``better``, ``worse``, ``alike``.
+        within: of ``alike``: the share of the first group's figure within which the others are alike.
     """
 
     benchmark: str
     metric: str
     against: str
     expects: str | None = None
+    within: float = 0.01
 
 
 @dataclass(frozen=True)

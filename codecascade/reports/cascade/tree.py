@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from codecascade.ground.format import show_count
+from codecascade.ground.format import counted, show_count
 from codecascade.reports import plots
 from codecascade.reports.cascade.run_report import ModelReport
 
@@ -35,7 +35,7 @@ def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:
             )
         line = "the model that came in"
         if model.parent is not None:
-            line = f"{show_count(model.tokens)} tokens, {model.steps:,} steps"
+            line = f"{show_count(model.tokens)} tokens, {counted(model.steps, 'step')}"
         parts.append(
             f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
             f'stroke="{hues[model.name]}" stroke-width="2"/>'

@@ -61,3 +61,11 @@ def test_few_repositories_are_split_by_file(repositories: dict[str, int], by: st
     heldout = split.is_heldout(table["repository"], table["path"])
     taken = sum(table.filter(pa.array(heldout))["bytes"].to_pylist()) / sum(repositories.values())
     assert 0.02 <= taken <= 0.2
+
+
+def test_many_repositories_are_split_by_file_where_that_is_asked_for() -> None:
+    table = documents(**{f"repository{n}": 10_000 for n in range(6)})
+    split = choose_heldout(table, 0.1, "path")
+    assert split.by == "path"
+    assert len({path.partition("/")[0] for path in split.groups}) > 1, "of several repositories"
+    assert split.is_heldout(table["repository"], table["path"]).sum() == len(split.groups) == 6

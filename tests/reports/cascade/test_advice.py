@@ -111,7 +111,7 @@ def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -
         "on 60 gaps of your code that it never saw it needs 0.400 nats per byte of the true answer, the base, "
         "small-base, 0.500 (left to right): −0.100 (−0.100 to −0.100), p < 0.001."
     )
-    assert found.more[0] == "What really stands in a gap surprises it 20% less than the base."
+    assert found.more[0] == "What really stands in a gap surprises it 20 % less than the base."
     assert found.more[1].startswith("Whether it fills in more exactly is not shown: on 60 lines of your code")
     assert "If the true difference is the one seen here, about " in found.more[-1]
     (first, second) = headlines(
@@ -119,12 +119,12 @@ def test_where_the_true_text_surprises_less_a_gain_is_probable(tmp_path: Path) -
     )
     assert first.line == (
         "Held-out gaps, nats per byte of the true answer: 0.500 (left to right) → 0.400 (SPM), "
-        "−0.100 (−0.100 to −0.100): better. What really stands in a gap surprises it 20% less than the base"
+        "−0.100 (−0.100 to −0.100): better. What really stands in a gap surprises it 20 % less than the base"
     )
     assert second.title == "Held-out gaps filled" and second.meaning == ""
     write_report(RunReport("tiny", "small-base", (base, stage)), tmp_path)
     for name in ("report.md", "report.html"):
-        assert "surprises it 20% less" in (tmp_path / name).read_text()
+        assert "surprises it 20 % less" in (tmp_path / name).read_text()
 
 
 def test_a_gain_in_other_gaps_than_lines_is_told_as_one(tmp_path: Path) -> None:
@@ -139,6 +139,17 @@ def test_a_gain_in_other_gaps_than_lines_is_told_as_one(tmp_path: Path) -> None:
     assert found.answer == "Probably" and "it fills in 33.3 % exactly" in found.more[1]
     assert found.more[2].startswith("Over all 60 gaps: 16.7 % → 50.0 %") and found.more[2].endswith("better.")
     assert found.more[-1] == "More lines would hardly show a gain in them: it is in the other gaps."
+
+
+def test_a_dozen_gaps_say_nothing_about_more_of_them(tmp_path: Path) -> None:
+    def few(right: Sequence[int], nats: float) -> list[dict[str, object]]:
+        return of_gaps("spm", right, nats)[:12]
+
+    base = model(tmp_path, "base", {"infilling_heldout": few(range(4), 9.0)})
+    stage = model(tmp_path, "code", {"infilling_heldout": few(range(1, 5), 9.0)})
+    found = advised(tmp_path, base, stage)
+    assert found.answer == "Not shown"
+    assert found.more[-1].startswith("So few lines hardly show anything")
 
 
 def test_no_gain_is_probable_where_fewer_lines_are_right(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from evaluations import sample, write_evaluation
 
+from codecascade.evaluation.analysis.groups import GroupDifference
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import digits_to_see, format_signed, format_value
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.model.config import LlamaConfig
 from codecascade.model.presets import PRESETS
@@ -77,10 +79,44 @@ def test_advice_is_of_the_first_base_and_what_was_made_of_it() -> None:
     assert [model.name for model in found.models] == ["base", "a", "c"]
 
 
-def test_agreement_with_alike_needs_no_difference() -> None:
-    assert agreement("alike", "") == "yes"
-    assert agreement("alike", "worse") == "no"
-    assert agreement("worse", "better") == "no"
+def difference(low: float, high: float, *, p: float = 0.5, seeds: Metric | None = None) -> GroupDifference:
+    """Of a loss of 2.0."""
+    value = (low + high) / 2
+    return GroupDifference(2.0, 2.0 + value, Metric(value, low, high, 9), p, "", (value,), seeds, False)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "agrees"),
+    [
+        (-0.019, 0.019, "yes"),
+        (0.001, 0.002, "yes"),
+        (-0.001, 0.021, "open"),
+        (-0.5, 0.5, "open"),
+        (0.021, 0.022, "no"),
+        (-0.9, -0.03, "no"),
+    ],
+)
+def test_alike_is_shown_by_a_narrow_interval(low: float, high: float, agrees: str) -> None:
+    """1 % of 2.0; a wide interval shows nothing, and a difference may be certain and small."""
+    alike = QuestionFigure("validation", "loss", "loss", "alike")
+    assert agreement(alike, difference(low, high)) == agrees
+    assert agreement(replace(alike, within=0.5), difference(low, high)) == "yes"
+    assert agreement(alike, difference(-9, 9, seeds=Metric((low + high) / 2, low, high, 3))) == agrees
+
+
+def test_agreement_on_a_direction_needs_a_difference() -> None:
+    worse, better = (QuestionFigure("validation", "loss", "loss", said) for said in ("worse", "better"))
+    assert agreement(worse, difference(0.1, 0.3, p=0.01)) == "yes"
+    assert agreement(better, difference(0.1, 0.3, p=0.01)) == "no"
+    assert agreement(better, difference(-0.1, 0.3)) == "open"
+    assert agreement(replace(better, expects=None), difference(0.1, 0.3, p=0.01)) == "–"
+
+
+def test_a_difference_that_was_found_is_not_written_as_zero() -> None:
+    assert digits_to_see([-0.0004, 0.0, 0.9], "loss") == 1
+    assert format_signed(-0.0004, "loss", 1) == "−0.0004"
+    assert digits_to_see([0.5], "loss") == 0 and digits_to_see([1e-30], "loss") == 4
+    assert format_value(0.0004, "pass@1", digits_to_see([0.0004], "pass@1")) == "0.04"
 
 
 def test_pictures_have_what_there_is_to_draw(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ each has a figure of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ from codecascade.ground.errors import UserError
 
 _METRIC = "bits_per_byte"
 _PYTHON, _OTHERS = "python", "other_languages"
+_FEW = "of_few"
+"""In a row: its language has too few documents for a figure of its own."""
 
 
 class ByLanguageSettings(BenchmarkSettings):
@@ -35,7 +37,9 @@ class ByLanguageSettings(BenchmarkSettings):
     characters: PositiveInt = Field(
         8000, description="longer documents are cut after this many characters, and to the model's context"
     )
-    fewest: PositiveInt = Field(5, description="languages with fewer held-out documents are left out")
+    fewest: PositiveInt = Field(
+        5, description="languages with fewer held-out documents have no figure of their own"
+    )
 
 
 def score(context: EvaluationContext) -> ScoredTexts:
@@ -43,7 +47,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
     ``bits_per_byte@other_languages``).
 
     Intervals are bootstraps over documents. Languages have about equally many documents, so the figure over all is
-    not that of the corpus.
+    not that of the corpus. A language of few documents counts there alone, and in that of all but Python.
     """
     settings = context.own(ByLanguageSettings)
     corpus = context.needs_corpus("validation_by_language")
@@ -52,8 +56,11 @@ def score(context: EvaluationContext) -> ScoredTexts:
     assert room is not None
     rows: list[SampleRow] = []
     sequences = []
-    for language in _languages(corpus, settings.fewest):
+    few = {}
+    for language in _languages(corpus):
         table = corpus.documents("heldout", language)
+        if len(table) < settings.fewest:
+            few[language] = len(table)
         for index in subset(range(len(table)), settings.documents, context.seed):
             document = table[index]
             text = document.text[: settings.characters]
@@ -62,31 +69,37 @@ def score(context: EvaluationContext) -> ScoredTexts:
                 continue
             sequences.append(ScoredSequence(len(rows), [start_id(tokenizer), *ids], 1))
             size = len(text.encode()) if len(ids) < room - 1 else len(tokenizer.decode(ids).encode())
-            rows.append({"task_id": document.id, "language": language, "bytes": size, "tokens": len(ids)})
+            row: SampleRow = {"task_id": document.id, "language": language, "bytes": size, "tokens": len(ids)}
+            rows.append(row | {_FEW: True} if language in few else row)
     nats, _ = score_sequences(scorer, sequences, len(sequences), len(rows), context.progress)
     rows = [{**row, "nats": float(nats[0][index])} for index, row in enumerate(rows)]
-    return ScoredTexts(metrics_of(scores(rows), context.seed), rows, [])
+    return ScoredTexts(metrics_of(scores(rows), context.seed), rows, _notes(few))
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """The bits per byte of each document, over all, by language, and over all languages but Python."""
     groups = {_METRIC: list(rows)}
     for row in rows:
+        if row.get(_FEW):
+            continue
         groups.setdefault(f"{_METRIC}@{row['language']}", []).append(row)
     if others := [row for row in rows if row["language"] != _PYTHON]:
         groups[f"{_METRIC}@{_OTHERS}"] = others
     return {name: ratio_scores(found, "nats", "bytes", math.log(2)) for name, found in groups.items()}
 
 
-def _languages(corpus: Corpus, fewest: int) -> list[str]:
-    held_out = corpus.manifest.splits["heldout"].kinds.get("code", {})
-    found = sorted(language for language, count in held_out.items() if count.documents >= fewest)
+def _languages(corpus: Corpus) -> list[str]:
+    found = sorted(corpus.manifest.splits["heldout"].kinds.get("code", {}))
     if not found:
-        raise UserError(
-            f"no language has {fewest:,} held-out documents; lower validation_by_language.fewest, or hold out more",
-            key="validation_by_language",
-        )
+        raise UserError("no code is held out; hold out more", key="validation_by_language")
     return found
+
+
+def _notes(few: Mapping[str, int]) -> list[str]:
+    if not few:
+        return []
+    languages = ", ".join(f"{language} {count:,}" for language, count in sorted(few.items()))
+    return [f"Of these languages too few documents are held out for a figure of their own: {languages}."]
 
 
 def _size(settings: CommonSettings) -> TokenEstimate:
@@ -107,5 +120,6 @@ BENCHMARKS = (
         plain_metrics=(_METRIC,),
         score=score,
         scores=scores,
+        version=2,
     ),
 )

@@ -86,9 +86,27 @@ def test_a_long_document_is_cut_to_the_context(tokenizer: Any, held_out: Corpus)
     assert all(row["bytes"] < 40 for row in found.rows), "the bytes are those of the scored tokens"
 
 
-def test_languages_of_few_documents_are_left_out(tokenizer: Any, held_out: Corpus) -> None:
-    with pytest.raises(UserError, match="no language has 50 held-out documents"):
-        by_language.score(context(Even(tokenizer), held_out, validation_by_language={"fewest": 50}))
+def test_languages_of_few_documents_count_with_the_others_alone(tokenizer: Any, held_out: Corpus) -> None:
+    found = by_language.score(context(Even(tokenizer), held_out, validation_by_language={"fewest": 50}))
+    assert found.metrics.keys() == {"bits_per_byte", "bits_per_byte@other_languages"}
+    assert by_language.scores(found.rows).keys() == found.metrics.keys(), (
+        "from the rows, as `compare` reads them"
+    )
+    script = len(held_out.documents("heldout", "javascript"))
+    assert found.metrics["bits_per_byte@other_languages"].n == script
+    python = len(held_out.documents("heldout", "python"))
+    assert found.notes == [
+        "Of these languages too few documents are held out for a figure of their own: "
+        f"javascript {script}, python {python}."
+    ]
+
+
+def test_without_held_out_code_there_is_nothing_to_measure(tokenizer: Any, tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "one.py").write_text("def add(a, b):\n    return a + b\n")
+    build_corpus([str(tmp_path / "sources")], tmp_path / "corpus", CorpusSettings(heldout_share=0.0))
+    with pytest.raises(UserError, match="no code is held out"):
+        by_language.score(context(Even(tokenizer), Corpus.open(tmp_path / "corpus")))
 
 
 def test_a_body_is_scored_with_its_docstring_and_without(tokenizer: Any, held_out: Corpus) -> None:
