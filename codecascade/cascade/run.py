@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -45,6 +46,8 @@ from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import open_model
 from codecascade.plan.devices import this_device
+from codecascade.plan.plan import RecipePlan
+from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -220,10 +223,18 @@ class _Cascade:
         self._say_how_long()
 
     def _say_how_long(self) -> None:
-        assert self.ahead.plan is not None
-        left = self.world.from_first(lambda: (self.left, *self.folder.left(self.recipe, self.stages)))
+        plan = self.ahead.plan
+        assert plan is not None
+
+        def what_is_left() -> tuple[list[Stage], dict[str, int], dict[str, EvaluateSettings], RecipePlan]:
+            dialogues = [each for each in plan.dialogues if not self.folder.has_dialogues(each.stage, KIND)]
+            done = self.folder.left(self.recipe, self.stages)
+            return (self.left, *done, replace(plan, dialogues=tuple(dialogues)))
+
+        left = self.world.from_first(what_is_left)
         timers = self.timer, measuring_timer(self.recipe, self.bases[BASE])
-        say_how_long(*left, self.ahead.plan, *timers, self.display)
+        say_how_long(*left, *timers, self.display)
+        release_memory()
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:

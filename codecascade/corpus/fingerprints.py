@@ -22,8 +22,8 @@ def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str
     A resumed run compares it with ``Manifest.request``, so that its corpus doesn't change because a package was
     installed, or a benchmark downloaded, in the meantime.
     """
-    # A setting that came later is no part of the request where it asks for what was always done.
-    later = {"heldout_by"} if settings.heldout_by == "auto" else set()
+    # A setting that came later is no part of the request where it is not given.
+    later = {"heldout_by"} if settings.heldout_by is None else set()
     asked = settings.model_dump_json(exclude=later)
     return _fingerprint([str(FORMAT), asked, *map(source_address, sources)])
 

@@ -43,8 +43,8 @@ class CorpusSettings(Settings):
         lt=1,
         description="share of the bytes held out: whole repositories, or files of one or few",
     )
-    heldout_by: Literal["auto", "path"] = Field(
-        "auto",
+    heldout_by: Literal["path"] | None = Field(
+        None,
         description="path: files are held out, also of many repositories, each of which a model then has half seen",
     )
     max_file_bytes: int = Field(1_000_000, gt=0, description="larger files are left out")

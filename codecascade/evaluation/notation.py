@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 
@@ -29,10 +27,9 @@ def format_value(value: float, metric: str, more_digits: int = 0) -> str:
     return f"{value:.{3 + more_digits}f}" if is_plain(metric) else f"{100 * value:.{1 + more_digits}f}"
 
 
-def digits_to_see(values: Iterable[float], metric: str) -> int:
-    """How many more digits than usual, of four at most, keep these values from being written as 0; but for zeros."""
-    sizes = [abs(value) for value in values if value]
-    return next((more for more in range(4) if all(float(format_value(v, metric, more)) for v in sizes)), 4)
+def digits_to_see(value: float, metric: str) -> int:
+    """How many more digits than usual, of four at most, keep a difference from being written as 0."""
+    return next((more for more in range(4) if float(format_value(abs(value), metric, more))), 4)
 
 
 def format_metric(found: Metric, metric: str, *, with_unit: bool = False) -> str:

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 class _End:
     """A source has no more items, or failed."""
 
-    error: Exception | None
+    error: BaseException | None
 
 
 async def merged(sources: Sequence[AsyncIterator[Item]]) -> AsyncGenerator[tuple[int, Item], None]:
@@ -37,7 +37,9 @@ async def merged(sources: Sequence[AsyncIterator[Item]]) -> AsyncGenerator[tuple
             async with aclosing(_closable(sources[index])) as source:
                 async for item in source:
                     await queue.put((index, item))
-        except Exception as raised:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as raised:
             error = raised
         await queue.put((index, _End(error)))
 

@@ -51,7 +51,7 @@ def _merged(original: Mapping[str, Any], stage: Mapping[str, Any], lengths: Sequ
     copied = {
         key: value
         for key, value in original.items()
-        if key != "name" and not (own_length and key in (*lengths, "minutes_fp32"))
+        if key != "name" and not (own_length and key in (*lengths, "minutes_fp32", "timed_minutes"))
     }
     return {key: value for key, value in _tables(copied, stage).items() if key != KEY}
 

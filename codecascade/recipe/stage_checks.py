@@ -27,6 +27,8 @@ def check_stage(stage: Stage, key: str) -> None:
             f"must be at least sequence_length, {stage.sequence_length:,} (got {stage.max_position_embeddings:,})",
             key=f"{key}.max_position_embeddings",
         )
+    if stage.timed_minutes is not None and not stage.steps:
+        raise UserError("is what `steps` was timed for, and needs it", key=f"{key}.timed_minutes")
     if stage.kind == "instruct" and stage.steps == 0:
         raise UserError("must be > 0 in an instruct stage (got 0)", key=f"{key}.steps")
     if stage.kind == "instruct" and "dialogues" not in sources:

@@ -32,7 +32,7 @@ from codecascade.training.parallel.mesh import check_mesh, check_rows, make_mesh
 from codecascade.training.parallel.methods.context import row_part
 from codecascade.training.parallel.methods.reduction import reduce_gradients_of, reduces_once
 from codecascade.training.parallel.methods.vocabulary_loss import split_next_token_loss
-from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.ranks import World, join_world, release_memory
 from codecascade.training.parallel.weights_in import fill
 from codecascade.training.pass_attention import pass_attention
 from codecascade.training.settings import TrainingSettings
@@ -240,4 +240,7 @@ def measure_step_seconds(
             learner.step(batch, step)
             seconds.append(time.perf_counter() - start)
     slowest: float = max(world.gather(statistics.median(seconds[1:])))
+    del learner
+    # a sharded model is part of circles, which would stay beside the model that is trained next
+    release_memory()
     return slowest

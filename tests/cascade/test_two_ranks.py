@@ -44,3 +44,17 @@ def test_two_ranks_run_the_same_recipe(recipe_file: Path, tmp_path: Path) -> Non
     results = json.loads((tmp_path / "two" / "results.json").read_text())
     assert set(results["models"]) == {"base", "code", "python"}
     assert load_folder(tmp_path / "two" / "models" / "python").tokenizer.infilling is None
+
+
+@pytest.mark.distributed
+def test_two_ranks_agree_on_the_steps_of_a_budget_in_minutes(recipe_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments: list[object] = ["run", recipe_file, "-o", folder, "--set", "evaluate.benchmarks=[]"]
+    for stage in ("code", "python"):
+        arguments += ["--set", f"stage.{stage}.minutes=0.01", "--set", f"stage.{stage}.warmup_steps=0"]
+    with WarmRanks(2, CODECASCADE, arguments, tmp_path / "streams", {"CUDA_VISIBLE_DEVICES": ""}) as ranks:
+        assert ranks.wait() == [0, 0], ranks.messages
+    used = read_recipe(folder / "recipe.toml")
+    for stage in used.stage:
+        assert len(losses(folder / "logs" / f"{stage.name}.jsonl")) == stage.steps
+        assert stage.timed_minutes == 0.01

@@ -10,9 +10,11 @@ from near_oracle import jaccard, shingles
 from source_trees import PROBLEM, Build, MakeTree, many, module
 
 from codecascade.corpus.build import build_corpus
+from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.ground.errors import UserError
+from codecascade.recipe.settings import to_data
 
 
 def test_columns_splits_and_manifest(tree: MakeTree, build: Build, tmp_path: Path) -> None:
@@ -217,3 +219,31 @@ def test_folders_of_one_name_are_repositories_of_their_own(
         "two/lib/src",
         "other/src",
     ]
+
+
+def test_files_of_many_repositories_are_held_out_where_that_is_asked_for(
+    tree: MakeTree, build: Build
+) -> None:
+    """Files of equal paths are on one side, and so are the texts that were made of them."""
+    files = {
+        f"r{repository}/src/m{n}.py": f'"""{" ".join(f"word{n}of{repository}x{i}" for i in range(60))}."""\n'
+        + module(f"r{repository}m{n}")
+        for repository in range(5)
+        for n in range(8)
+    }
+    roots = {f"r{repository}/.git/HEAD": "" for repository in range(5)}
+    manifest, corpus = build(tree({**roots, **files}), heldout_by="path", heldout_share=0.25)
+    assert manifest.heldout_by == "path"
+    sides = [{d.path for d in corpus.documents(split)} for split in ("train", "heldout")]
+    assert sides[1] == set(manifest.heldout) and not sides[0] & sides[1]
+    heldout = corpus.documents("heldout")
+    assert len({d.repository for d in heldout}) == 5
+    made = corpus.documents("train", "natural_language_code")
+    assert len(made) and not {d.path for d in made} & sides[1]
+
+
+def test_a_setting_that_came_later_is_no_part_of_what_was_asked_before() -> None:
+    """A corpus, and a checkpoint, of a version that did not know it stay what they are."""
+    later = CorpusSettings(heldout_by="path")
+    assert request_fingerprint(["a"], CorpusSettings()) != request_fingerprint(["a"], later)
+    assert "heldout_by" not in to_data(CorpusSettings()) and "heldout_by" in to_data(later)

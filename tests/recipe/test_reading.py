@@ -309,3 +309,13 @@ def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:
     longer = read_recipe(recipe_file)
     assert difference(recipe, longer) is None, "a run may grow"
     assert difference(longer, recipe) == "stage[3]: 'more' is missing in the recipe"
+
+
+def test_the_minutes_that_were_timed_are_of_steps(recipe_file: Path, tmp_path: Path) -> None:
+    """A recipe that a run has written may be changed by hand."""
+    write_recipe(with_steps(read_recipe(recipe_file), "chat", 77), tmp_path / "used.toml")
+    text = (tmp_path / "used.toml").read_text()
+    for instead in ("", "tokens = 4_000_000", "minutes = 4"):
+        (tmp_path / "odd.toml").write_text(text.replace("steps = 77", instead))
+        with pytest.raises(UserError, match=r"timed_minutes|exactly one of steps"):
+            read_recipe(tmp_path / "odd.toml")

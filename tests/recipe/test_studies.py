@@ -61,6 +61,10 @@ def test_a_stage_copies_what_another_one_says(data: dict[str, Any]) -> None:
     assert (filled.tokens, filled.sequence_length, filled.learning_rate) == (4096, 128, plain.learning_rate)
     assert (filled.infilling.rate, filled.infilling.spm_share) == (0.9, 0.25), "tables are merged key by key"
     assert (seeded.steps, seeded.tokens) == (3, None), "a length of its own replaces the copied one"
+    data["stage"][0] |= {"steps": 77, "timed_minutes": 30.0}
+    del data["stage"][0]["tokens"]
+    plain, filled, seeded = make_recipe(data).stage
+    assert (filled.steps, filled.timed_minutes, seeded.timed_minutes) == (77, 30, None)
     assert all("like" not in stage for stage in to_data(recipe)["stage"])
     assert make_recipe(to_data(recipe)) == recipe
 

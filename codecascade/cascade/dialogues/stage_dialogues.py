@@ -47,7 +47,8 @@ class StageDialogues:
         Args:
             inputs: checks on the first rank that no model that teaches has changed; None on the others.
         """
-        for kind in self._mixtures.to_make(stage):
+        # The first rank looks for all: another one may come so late that it finds the dialogues made.
+        for kind in self._world.from_first(lambda: self._mixtures.to_make(stage)):
             if inputs is not None:
                 if kind == KIND:
                     self._self_instruct(stage, inputs)

@@ -29,7 +29,7 @@ _FAR = 4
 
 @dataclass(frozen=True)
 class HeldoutSplit:
-    """Which repositories (or, in a corpus of one or few repositories, paths) are held out."""
+    """Which repositories, or which paths, are held out."""
 
     by: Literal["repository", "path"]
     groups: frozenset[str]
@@ -42,7 +42,7 @@ class HeldoutSplit:
         return np.asarray(pc.is_in(column, value_set=pa.array(sorted(self.groups), pa.string())))
 
 
-def choose_heldout(documents: pa.Table, share: float, by: Literal["auto", "path"] = "auto") -> HeldoutSplit:
+def choose_heldout(documents: pa.Table, share: float, by: Literal["path"] | None = None) -> HeldoutSplit:
     """Choose repositories, or files, with about ``share`` of the bytes; the same ones for the same corpus.
 
     Only code is counted, so that the held-out part contains functions to evaluate on. Text is counted only in a
@@ -51,12 +51,12 @@ def choose_heldout(documents: pa.Table, share: float, by: Literal["auto", "path"
     Args:
         documents: a table with ``repository``, ``path``, ``kind`` and ``bytes``.
         share: of the bytes.
-        by: ``path``: files, however many repositories there are.
+        by: ``path``: files, however many repositories there are; those of equal paths together.
     """
     code = documents.filter(pc.equal(documents["kind"], "code"))
     counted = code if len(code) else documents
     sizes = _sizes(counted, "repository")
-    if len(sizes) > 1 and by == "auto":
+    if len(sizes) > 1 and by is None:
         groups = choose_groups(sizes, share)
         taken = sum(sizes[name] for name in groups)
         if len(sizes) > _FEW or taken <= _FAR * share * sum(sizes.values()):

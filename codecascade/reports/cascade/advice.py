@@ -244,7 +244,7 @@ def _what_would_show_it(finding: _Finding, *, loss_fell: bool, others_gained: bo
     needed = gain.problems_needed()
     if found.n < _FEW and not others_gained:
         return (
-            f"So few {unit} hardly show anything: measure by some hundreds, for which more must be held out."
+            f"So few {unit} hardly show anything: ask some hundreds, for which more may have to be held out."
         )
     if _improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
         if others_gained:

@@ -85,7 +85,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
     named = metric if figure.against == metric else f"{metric} against {figure.against}"
     over_seeds, between = found.over_seeds, found.difference
     # what is called better must not be written as 0.000
-    more = digits_to_see((between.value, between.low, between.high), metric) if found.verdict else 0
+    more = digits_to_see(between.value, metric) if found.verdict else 0
 
     def signed(value: float) -> str:
         return format_signed(value, metric, more)
@@ -106,7 +106,8 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
         "by_seed": ", ".join(map(signed, found.by_seed)),
         "verdict": found.verdict,
         "here": SAID[found.verdict],
-        "paper": _expected(figure),
+        "paper": figure.expects or "–",
+        "within": f"{100 * figure.within:g} %" if figure.expects == ALIKE else "",
         "agrees": agreement(figure, found),
         "figures": {
             "benchmark": figure.benchmark,
@@ -128,26 +129,21 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
     }
 
 
-def _expected(figure: QuestionFigure) -> str:
-    if figure.expects == ALIKE:
-        return f"{ALIKE} (within {100 * figure.within:g} %)"
-    return figure.expects or "–"
-
-
 def agreement(figure: QuestionFigure, found: GroupDifference) -> str:
     """Whether what was found is what the paper found: ``yes``, ``no``, or ``open`` where chance may be the cause.
 
     Two groups are alike where the interval lies within the share of the figure that counts as alike, as in a test of
-    equivalence. That over the seeds counts where there is one. A difference that is not found shows nothing: too
-    little may have been measured.
+    equivalence, so that a difference may be certain and small. Where there is an interval over the seeds, it must lie
+    there too. A difference that is not found shows nothing: too little may have been measured.
     """
     if figure.expects is None:
         return "–"
     if figure.expects == ALIKE:
-        interval, most = found.over_seeds or found.difference, figure.within * abs(found.first)
-        if -most < interval.low and interval.high < most:
+        most = figure.within * abs(found.first)
+        intervals = [each for each in (found.difference, found.over_seeds) if each is not None]
+        if all(-most < each.low and each.high < most for each in intervals):
             return "yes"
-        return "no" if interval.low > most or interval.high < -most else "open"
+        return "no" if all(each.low > most or each.high < -most for each in intervals) else "open"
     return ("yes" if found.verdict == figure.expects else "no") if found.verdict else "open"
 
 

@@ -146,10 +146,11 @@ class Checkpoints:
             self.wait()
         except Exception as error:
             logger.warning("the checkpoint that was being written has failed: %s", error)
-        if self._thread is not None:
-            self._thread.shutdown()
-        if self._writer is not None:
-            self._writer.close()
+        finally:
+            if self._thread is not None:
+                self._thread.shutdown()
+            if self._writer is not None:
+                self._writer.close()
 
     def _finish(self, unfinished: UnfinishedCheckpoint, written: Future[Any], state: dict[str, Any]) -> None:
         unfinished.finish(lambda: when_written(written), state)

@@ -101,7 +101,9 @@ def test_alike_is_shown_by_a_narrow_interval(low: float, high: float, agrees: st
     alike = QuestionFigure("validation", "loss", "loss", "alike")
     assert agreement(alike, difference(low, high)) == agrees
     assert agreement(replace(alike, within=0.5), difference(low, high)) == "yes"
-    assert agreement(alike, difference(-9, 9, seeds=Metric((low + high) / 2, low, high, 3))) == agrees
+    seeds = Metric((low + high) / 2, low, high, 3)
+    assert agreement(alike, difference(low, high, seeds=seeds)) == agrees
+    assert agreement(alike, difference(-9, 9, seeds=seeds)) == "open", "seeds may agree over a few problems"
 
 
 def test_agreement_on_a_direction_needs_a_difference() -> None:
@@ -113,10 +115,10 @@ def test_agreement_on_a_direction_needs_a_difference() -> None:
 
 
 def test_a_difference_that_was_found_is_not_written_as_zero() -> None:
-    assert digits_to_see([-0.0004, 0.0, 0.9], "loss") == 1
+    assert digits_to_see(-0.0004, "loss") == 1
     assert format_signed(-0.0004, "loss", 1) == "−0.0004"
-    assert digits_to_see([0.5], "loss") == 0 and digits_to_see([1e-30], "loss") == 4
-    assert format_value(0.0004, "pass@1", digits_to_see([0.0004], "pass@1")) == "0.04"
+    assert digits_to_see(0.5, "loss") == 0 and digits_to_see(1e-30, "loss") == digits_to_see(0.0, "loss") == 4
+    assert format_value(0.0004, "pass@1", digits_to_see(0.0004, "pass@1")) == "0.04"
 
 
 def test_pictures_have_what_there_is_to_draw(tmp_path: Path) -> None:
