@@ -279,10 +279,8 @@ class _Cascade:
         """``stage``, which is about to begin, with steps in place of a budget in minutes."""
         if stage.minutes is None:
             return stage
-        before, unresolved = (
-            self.timer.known(stage),
-            [each for each in self.untrained if each.minutes is not None],
-        )
+        before = self.timer.known(stage)
+        unresolved = [each.name for each in self.untrained if each.minutes is not None]
         self.recipe = resolve_minutes(self.recipe, stage, self.timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)
@@ -290,8 +288,8 @@ class _Cascade:
         now = self.timer.known(stage)
         if before is not None and now is not None and now < before / MUCH_FASTER:
             self._say_how_long()
-        for each in unresolved:
-            self._warn_of_passes(self.recipe[each.name], *self.mixtures.passes(self.recipe[each.name]))
+        for each in (self.recipe[name] for name in unresolved):
+            self._warn_of_passes(each, *self.mixtures.passes(each))
         return self.recipe[stage.name]
 
     # ---- a model

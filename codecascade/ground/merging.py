@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 class _End:
     """A source has no more items, or failed."""
 
-    error: BaseException | None
+    error: Exception | None
 
 
 async def merged(sources: Sequence[AsyncIterator[Item]]) -> AsyncGenerator[tuple[int, Item], None]:
@@ -37,9 +37,7 @@ async def merged(sources: Sequence[AsyncIterator[Item]]) -> AsyncGenerator[tuple
             async with aclosing(_closable(sources[index])) as source:
                 async for item in source:
                     await queue.put((index, item))
-        except asyncio.CancelledError:
-            raise
-        except BaseException as raised:
+        except Exception as raised:
             error = raised
         await queue.put((index, _End(error)))
 

@@ -70,9 +70,9 @@ def _left(stage: Stage, done: Mapping[str, int]) -> float:
 
 def _training_seconds(stage: Stage, step_flops: Mapping[str, float], speed: float) -> float:
     """Seconds of all steps of a stage."""
-    minutes = stage.minutes or stage.timed_minutes
+    minutes = budget_minutes(stage)
     if minutes is not None:
-        return 60 * budget_minutes(stage, minutes)
+        return 60 * minutes
     return (stage.total_steps or 0) * step_flops[stage.name] / speed
 
 

@@ -81,6 +81,7 @@ class StepTimer:
     def __init__(self, base_of: Callable[[Stage], str], say: Callable[[str], None]) -> None:
         self._base_of, self._say = base_of, say
         self._seconds: dict[str, float] = {}
+        self._models: dict[str, dict[str, Any] | None] = {}
 
     def step_seconds(self, stage: Stage, *, again: bool = False) -> float:
         """Seconds of one step of the stage, from the median of two on random tokens. All ranks must call this.
@@ -88,7 +89,8 @@ class StepTimer:
         Args:
             again: time it also where an earlier time of its shape is known.
         """
-        shape, known = self.shape(stage), self.known(stage)
+        shape = self.shape(stage)
+        known = self._seconds.get(shape)
         if known is None or again:
             self._say(f"{stage.name}: timing a step{'' if known is None else ' again'}")
             base = self._base_of(stage)
@@ -103,9 +105,12 @@ class StepTimer:
 
     def shape(self, stage: Stage) -> str:
         """The same for stages of which a step takes the same time."""
-        data, config = to_data(stage), config_of(self._base_of(stage))
-        shape = None if config is None else asdict(config)
-        return json.dumps([shape, *(data.get(key) for key in _STEP_KEYS)], default=str)
+        base = self._base_of(stage)
+        if base not in self._models:
+            config = config_of(base)
+            self._models[base] = None if config is None else asdict(config)
+        data = to_data(stage)
+        return json.dumps([self._models[base], *(data.get(key) for key in _STEP_KEYS)])
 
 
 def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
@@ -150,10 +155,8 @@ def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: Run
     All stages of its shape and budget get the same steps, also those of later calls, so that the arms of a study are
     trained alike.
     """
-    budget = _budget(stage)
-    alike = [
-        each for each in recipe.stage if _budget(each) == budget and timer.shape(each) == timer.shape(stage)
-    ]
+    budget, shape = budget_minutes(stage), timer.shape(stage)
+    alike = [each for each in recipe.stage if budget_minutes(each) == budget and timer.shape(each) == shape]
     timed = next((each for each in alike if each.steps is not None), None)
     if timed is not None:
         steps = timed.steps
@@ -169,13 +172,13 @@ def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: Run
     return recipe
 
 
-def _budget(stage: Stage) -> float | None:
-    """The stage's minutes on this machine, also where they have been turned into steps; None if it has none."""
+def budget_minutes(stage: Stage) -> float | None:
+    """The stage's minutes on this machine, also where they have been turned into steps; None if it has none.
+
+    On a machine without bf16 instructions they are the stage's own for it, if it has some.
+    """
     minutes = stage.minutes or stage.timed_minutes
-    return None if minutes is None else budget_minutes(stage, minutes)
-
-
-def budget_minutes(stage: Stage, minutes: float) -> float:
-    """``minutes``, or on a machine without bf16 instructions the stage's own budget for it, if it has one."""
+    if minutes is None:
+        return None
     precision = choose_precision(join_world().device, stage.precision)
     return stage.minutes_fp32 or minutes if precision.dtype == torch.float32 else minutes

@@ -84,6 +84,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
     metric, unit = figure.metric, "" if is_plain(figure.metric) else ", %"
     named = metric if figure.against == metric else f"{metric} against {figure.against}"
     over_seeds, between = found.over_seeds, found.difference
+    agrees = agreement(figure, found)
     # what is called better must not be written as 0.000
     more = digits_to_see(between.value, metric) if found.verdict else 0
 
@@ -108,7 +109,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
         "here": SAID[found.verdict],
         "paper": figure.expects or "–",
         "within": f"{100 * figure.within:g} %" if figure.expects == ALIKE else "",
-        "agrees": agreement(figure, found),
+        "agrees": agrees,
         "figures": {
             "benchmark": figure.benchmark,
             "metric": metric,
@@ -124,7 +125,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
             "verdict": found.verdict,
             "expects": figure.expects,
             "within": figure.within if figure.expects == ALIKE else None,
-            "agrees": agreement(figure, found),
+            "agrees": agrees,
         },
     }
 

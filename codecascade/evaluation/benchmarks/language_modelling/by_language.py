@@ -80,9 +80,8 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """The bits per byte of each document, over all, by language, and over all languages but Python."""
     groups = {_METRIC: list(rows)}
     for row in rows:
-        if row.get(_FEW):
-            continue
-        groups.setdefault(f"{_METRIC}@{row['language']}", []).append(row)
+        if not row.get(_FEW):
+            groups.setdefault(f"{_METRIC}@{row['language']}", []).append(row)
     if others := [row for row in rows if row["language"] != _PYTHON]:
         groups[f"{_METRIC}@{_OTHERS}"] = others
     return {name: ratio_scores(found, "nats", "bytes", math.log(2)) for name, found in groups.items()}
