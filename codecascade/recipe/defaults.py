@@ -12,7 +12,7 @@ from codecascade.recipe.bases import as_tokenizer, with_base_defaults
 from codecascade.recipe.compare import as_compare
 from codecascade.recipe.like import with_copied_settings
 from codecascade.recipe.self_instruct import KEY, KIND, as_self_instruct, merged_self_instruct
-from codecascade.recipe.settings import LENGTH_KEYS, RecipeData
+from codecascade.recipe.settings import RecipeData
 from codecascade.training.schedule import default_warmup
 
 
@@ -90,7 +90,7 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
         data["bases"] = {name: _base(base, data) for name, base in data["bases"].items()}
     if isinstance(data.get("stage"), list):
         stages: list[Any] = []
-        for stage in with_copied_settings(data["stage"], LENGTH_KEYS):
+        for stage in with_copied_settings(data["stage"]):
             stages.append(_stage(stage, stages, data) if isinstance(stage, dict) else stage)
         data["stage"] = stages
     return data

@@ -12,15 +12,15 @@ from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
+from codecascade.recipe.settings import LENGTH_KEYS, OF_MINUTES
 
 KEY = "like"
 
 
-def with_copied_settings(stages: Sequence[Any], lengths: Sequence[str]) -> list[Any]:
+def with_copied_settings(stages: Sequence[Any]) -> list[Any]:
     """The tables of the stages without ``like``. What is no table is left for validation.
 
-    Args:
-        lengths: keys of which a stage has one. One that it gives itself replaces the copied one.
+    A stage that says itself how long it is has nothing of the length of the other.
 
     Raises:
         UserError: no earlier stage has this name.
@@ -30,7 +30,7 @@ def with_copied_settings(stages: Sequence[Any], lengths: Sequence[str]) -> list[
     for index, stage in enumerate(stages):
         if isinstance(stage, dict):
             if KEY in stage:
-                stage = _merged(_original(stage[KEY], by_name, index), stage, lengths)
+                stage = _merged(_original(stage[KEY], by_name, index), stage)
             by_name[str(stage.get("name"))] = stage
         found.append(stage)
     return found
@@ -46,13 +46,10 @@ def _original(name: Any, by_name: Mapping[str, Mapping[str, Any]], index: int) -
     return by_name[name]
 
 
-def _merged(original: Mapping[str, Any], stage: Mapping[str, Any], lengths: Sequence[str]) -> dict[str, Any]:
-    own_length = any(key in stage for key in lengths)
-    copied = {
-        key: value
-        for key, value in original.items()
-        if key != "name" and not (own_length and key in (*lengths, "minutes_fp32", "timed_minutes"))
-    }
+def _merged(original: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
+    own_length = any(key in stage for key in LENGTH_KEYS)
+    left_out = {"name", *((*LENGTH_KEYS, *OF_MINUTES) if own_length else ())}
+    copied = {key: value for key, value in original.items() if key not in left_out}
     return {key: value for key, value in _tables(copied, stage).items() if key != KEY}
 
 

@@ -31,6 +31,7 @@ from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
 from codecascade.recipe.settings import (
     CHANGEABLE_KEYS,
     LENGTH_KEYS,
+    OF_MINUTES,
     Recipe,
     RecipeData,
     RunSettings,
@@ -176,7 +177,7 @@ def apply_override(data: RecipeData, text: str) -> None:
     """Put ``key=value`` into a recipe's data; stages are named, as in ``stage.code.tokens=100000``.
 
     The value is read as TOML; what is not TOML is a string. One of ``tokens``, ``steps`` and ``minutes`` replaces
-    the others.
+    the others, and a ``minutes_fp32`` that was there before it.
 
     Raises:
         UserError: it is not ``key=value``, or the recipe has no such stage.
@@ -186,7 +187,7 @@ def apply_override(data: RecipeData, text: str) -> None:
     if parts[0] == "stage":
         table, parts = _stage_called(data, parts), parts[2:]
         if parts[0] in LENGTH_KEYS:
-            for length in (*LENGTH_KEYS, "timed_minutes"):
+            for length in (*LENGTH_KEYS, *OF_MINUTES):
                 table.pop(length, None)
     for part in parts[:-1]:
         table = table.setdefault(part, {})

@@ -37,6 +37,8 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_l
 RecipeData = dict[str, Any]
 
 LENGTH_KEYS = ("tokens", "steps", "minutes")
+OF_MINUTES = ("minutes_fp32", "timed_minutes")
+"""What a stage has beside its ``minutes``: another length replaces these too."""
 CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",

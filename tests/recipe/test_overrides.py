@@ -34,6 +34,15 @@ def test_set(recipe_file: Path) -> None:
     assert recipe.sandbox == "weak"
 
 
+def test_another_length_replaces_the_minutes_of_machines_without_bf16(recipe_file: Path) -> None:
+    both = ["stage.chat.minutes=4", "stage.chat.minutes_fp32=12"]
+    assert read_recipe(recipe_file, both)["chat"].minutes_fp32 == 12
+    again = read_recipe(recipe_file, [*both, "stage.chat.minutes=1"])["chat"]
+    assert (again.minutes, again.minutes_fp32) == (1, None)
+    with pytest.raises(UserError, match=r"minutes_fp32: is not used: the stage has no `minutes`"):
+        read_recipe(recipe_file, [*both, "stage.chat.steps=1", "stage.chat.minutes_fp32=12"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
