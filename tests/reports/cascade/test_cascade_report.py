@@ -282,6 +282,12 @@ def test_a_run_without_results_still_has_a_report(tmp_path: Path) -> None:
     assert "code" in (tmp_path / "report.md").read_text()
 
 
+def test_a_run_that_was_stopped_in_its_first_stage_says_so(report: RunReport, tmp_path: Path) -> None:
+    write_report(replace(report, models=report.models[:1]), tmp_path)
+    for page in ("report.html", "report.md"):
+        assert "; no stage is finished yet" in (tmp_path / page).read_text()
+
+
 def test_fewer_is_better_where_the_benchmark_says_so() -> None:
     """Of figures in the paper's tables too: a rise of toxicity must not be shown as an improvement."""
     directions = {(column.benchmark, column.metric): column.higher_is_better for column in all_columns()}
