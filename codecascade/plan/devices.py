@@ -35,6 +35,7 @@ class Device:
         within, between: bytes per second that a device sends to one in its machine, and to one in another machine.
         source: of these figures, in words.
         host_memory: bytes of a machine's own memory, or of the control group there; None where it is not known.
+        fp32: whether it multiplies in fp32, for it has no bf16 instructions.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Device:
     source: str
     per_machine: int = PER_MACHINE
     host_memory: int | None = None
+    fp32: bool = False
 
     def __str__(self) -> str:
         known = [
@@ -166,10 +168,11 @@ def this_device(*, timed: bool = True) -> Device:
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     flops = this_device_flops() if timed else None
+    fp32 = choose_precision(device).dtype == torch.float32
     if device.type == "cpu":
         title = "this machine's CPU"
         links = _NETWORK_OF_OTHERS.within, _NETWORK_OF_OTHERS.between
-        return Device(title, None, flops, *links, "timed", host_memory=whole_memory())
+        return Device(title, None, flops, *links, "timed", host_memory=whole_memory(), fp32=fp32)
     properties = torch.cuda.get_device_properties(device)
     name = f" {properties.name} "
     like = next((DEVICES[key] for words, key in _CUDA_NAMES if f" {words} " in name), _NETWORK_OF_OTHERS)
@@ -182,6 +185,7 @@ def this_device(*, timed: bool = True) -> Device:
         f"timed; links as {like.name}" if like.name else "timed; links assumed",
         max(1, torch.cuda.device_count()),
         whole_memory(),
+        fp32,
     )
 
 

@@ -51,6 +51,7 @@ def _stage_json(stage: StagePlan) -> dict[str, Any]:
         "flops",
         "memory_per_device",
         "seconds",
+        "minutes",
     )
     data: dict[str, Any] = {key: getattr(stage, key) for key in keys}
     data |= {"mesh": None, "reasons": [], "memory": None, "bytes_sent": None}
@@ -170,6 +171,7 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
     yield from _tight(plan)
     yield from _phases(plan)
     yield from _devices(plan)
+    yield from _budgets(plan.stages)
     if plan.devices > 1:
         yield from _meshes(plan)
     yield from _passes(plan.passes)
@@ -244,6 +246,15 @@ def _devices(plan: RecipePlan) -> Iterator[str]:
         f"no times are given, because the devices are not named{known}; assumed are {device.per_machine} in a "
         f"machine. Name them with --device: {', '.join(DEVICES)}, or here for this machine's own"
     )
+
+
+def _budgets(stages: Sequence[StagePlan]) -> Iterator[str]:
+    """Which stages have minutes, so that their steps are timed when they begin."""
+    timed = [stage for stage in stages if stage.minutes is not None]
+    if timed:
+        listed = ", ".join(f"{stage.name} {stage.minutes:g}" for stage in timed)
+        known = "are estimates" if all(stage.steps for stage in timed) else "are not known"
+        yield f"budgets in minutes: {listed}; their steps {known} until a run has timed them"
 
 
 def _meshes(plan: RecipePlan) -> Iterator[str]:

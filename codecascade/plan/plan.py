@@ -42,6 +42,7 @@ class StagePlan:
         memory: of each device, in each phase of the stage (estimate).
         sent: bytes that a device sends in a step (estimate).
         seconds: on the given devices (estimate).
+        minutes: its budget on these devices, where it has one in place of a number of steps.
     """
 
     name: str
@@ -55,6 +56,7 @@ class StagePlan:
     memory: StageMemory | None = None
     sent: Traffic | None = None
     seconds: float | None = None
+    minutes: float | None = None
     step_flops: float | None = None
     config: LlamaConfig | None = None
 
@@ -146,11 +148,6 @@ def make_plan(
             enough = numbers_near(recipe, shapes, stage.rows, devices, device)
             raise _cannot_share(stage, devices, enough, file, f"stage[{index}]")
         stages.append(planned)
-        if stage.minutes is not None:
-            steps = (
-                "unknown until two of them are timed" if planned.steps is None else f"about {planned.steps:,}"
-            )
-            warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
         if planned.choice is not None and not planned.choice.fits:
             assert planned.memory is not None
             misfits[stage.name] = stage_misfit(
@@ -190,11 +187,12 @@ def _plan_stage(
 ) -> StagePlan | None:
     """The cost of ``stage``; None if its work can't be divided over so many devices."""
     steps = stage.total_steps
+    minutes = stage.budget_minutes(fp32=device.fp32 or stage.precision == "fp32") if steps is None else None
     if config is None:
         tokens = None if steps is None else steps * stage.batch_tokens
         if stage.rows % devices and fixed is None:
             return None
-        return StagePlan(stage.name, stage.kind, stage.parent, tokens=tokens, steps=steps)
+        return StagePlan(stage.name, stage.kind, stage.parent, tokens=tokens, steps=steps, minutes=minutes)
     choice = choose_mesh(config, stage, devices, device, fixed)
     if choice is None:
         return None
@@ -202,8 +200,8 @@ def _plan_stage(
     seconds = None
     if device.flops is not None:
         seconds = step_seconds(config, stage, choice.mesh, device, device.flops)
-        if steps is None and stage.minutes is not None:
-            steps = max(1, int(stage.minutes * 60 / seconds))
+        if minutes is not None:
+            steps = max(1, int(minutes * 60 / seconds))
     return StagePlan(
         stage.name,
         stage.kind,
@@ -216,6 +214,7 @@ def _plan_stage(
         memory=stage_memory(config, stage, choice.mesh, choice.memory, per_machine=device.per_machine),
         sent=traffic(config, stage, choice.mesh, device.memory),
         seconds=None if seconds is None or steps is None else steps * seconds,
+        minutes=minutes,
         step_flops=step_flops,
         config=config,
     )

@@ -141,6 +141,15 @@ class Stage(TrainingSettings):
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
     )
 
+    def budget_minutes(self, *, fp32: bool) -> float | None:
+        """Its minutes, also where a run has turned them into steps; None if it has none.
+
+        Args:
+            fp32: whether the machine multiplies in fp32, for which a stage may have minutes of its own.
+        """
+        minutes = self.minutes or self.timed_minutes
+        return self.minutes_fp32 or minutes if fp32 else minutes
+
     @property
     def dialogue_sources(self) -> tuple[DialogueSource, ...]:
         """The sources of its dialogues: those of the mixture's item, or else the stage's own."""

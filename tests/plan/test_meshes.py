@@ -203,6 +203,8 @@ def test_a_gpu_of_this_machine_is_known_by_its_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: properties)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: properties.name)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: not properties.name.startswith("Tesla"))
     here, named = this_device(timed=False), DEVICES["h100"]
     assert here.memory == pytest.approx(named.memory, rel=0.01)
     assert (here.flops, here.within, here.between) == (named.flops, named.within, named.between)
@@ -213,3 +215,6 @@ def test_a_gpu_of_this_machine_is_known_by_its_name(monkeypatch: pytest.MonkeyPa
     for name in ("Unheard Of 1", "NVIDIA L40"):
         properties.name = name
         assert this_device(timed=False).flops is None
+    assert not this_device(timed=False).fp32
+    properties.name = "Tesla P4"
+    assert this_device(timed=False).fp32

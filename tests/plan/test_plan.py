@@ -6,20 +6,19 @@ import json
 import math
 import re
 import tomllib
-from io import StringIO
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
-from codecascade.plan.devices import DEVICES
-from codecascade.plan.display import plan_json, plan_tables
+from codecascade.plan.devices import unknown_device
+from codecascade.plan.display import plan_json
 from codecascade.plan.plan import StagePlan, make_plan
 from codecascade.plan.sizes import parse_bytes
 from codecascade.recipe import Recipe, make_recipe, read_recipe
@@ -236,62 +235,22 @@ def test_long_context_makes_room_for_its_children() -> None:
 def test_minutes_become_steps_only_at_a_known_speed() -> None:
     recipe = one_stage(minutes=5, batch_tokens=8192)
     plan = make_plan(recipe)
-    assert plan.stages[0].steps is None
-    assert any("unknown until two of them are timed" in warning for warning in plan.warnings)
+    assert (plan["code"].steps, plan["code"].minutes) == (None, 5)
+    assert not any("minutes" in warning for warning in plan.warnings)
     (fast,) = make_plan(recipe, device_flops=1e13).stages
     assert fast.steps is not None
     assert fast.seconds == pytest.approx(300, rel=0.05)
 
 
-def shown(recipe: str, **options: Any) -> str:
-    console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_tables(make_plan(read_recipe(RECIPES / recipe), devices=64, **options)))
-    return console.export_text()
-
-
-def test_table_shows_tree_and_warnings() -> None:
-    text = shown("code-llama-7b.toml")
-    names = [line.split()[1] for line in text.splitlines() if "└" in line]
-    assert names == ["code", "long-context", "instruct", "python", "python-long-context"], (
-        "below its own parent"
-    )
-    assert "    └ instruct" in text
-    assert "warning: corpus: there is no corpora/code-llama" in text
-
-
-def test_the_table_says_which_speed_its_times_are_for() -> None:
-    assert "312 TFLOP/s a device" in shown("code-llama-7b.toml", device_flops=312e12)
-    assert "TFLOP/s" not in shown("code-llama-7b.toml")
-
-
-def test_devices_without_a_name_get_no_times_but_the_way_to_name_them() -> None:
-    """They are not taken for this machine's CPU."""
-    text = " ".join(shown("code-llama-7b.toml").split())
-    assert "no times are given, because the devices are not named; assumed are 8 in a machine" in text
-    assert "Name them with --device: a100-40gb, a100-80gb, a100-40gb-pcie, a100-80gb-pcie, h100," in text
-    assert "no times" not in shown("code-llama-7b.toml", device=DEVICES["h100"])
-
-
-def test_the_table_shows_meshes_memory_by_kind_and_passes() -> None:
-    console = Console(width=80, record=True, file=StringIO())
-    plan = make_plan(read_recipe(RECIPES / "code-llama-34b.toml"), devices=128, device=DEVICES["a100-80gb"])
-    console.print(plan_tables(plan))
-    text = console.export_text()
-    assert "…" not in text, "nothing is cut off on a terminal of 80 columns"
-    joined = " ".join(text.split())
-    assert "mesh of long-context, python-long-context: data_replicate" in joined
-    assert "64 rows of 16,384 can't be shared by 128 devices" in joined
-    assert "weights gradients moments activations comm. logits sent" in joined
-    assert "code reads (estimates): code 425B tokens, one pass over 1.49 TB of text" in joined
-    assert "at most, besides steps: to load" in joined
-
-
-def test_no_time_is_shown_as_nothing() -> None:
-    console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_tables(make_plan(read_recipe(RECIPES / "smoke.toml"), device_flops=1e15)))
-    text = console.export_text()
-    assert "< 1 s" in text
-    assert " 0 s" not in text
+def test_a_machine_without_bf16_instructions_has_minutes_of_its_own() -> None:
+    recipe = one_stage(minutes=5, minutes_fp32=15, batch_tokens=8192)
+    device = replace(unknown_device(), flops=1e13)
+    for one, minutes in ((device, 5), (replace(device, fp32=True), 15)):
+        (stage,) = make_plan(recipe, device=one).stages
+        assert stage.minutes == minutes
+        assert stage.seconds == pytest.approx(60 * minutes, rel=0.05)
+    asked = one_stage(minutes=5, minutes_fp32=15, batch_tokens=8192, precision="fp32")
+    assert make_plan(asked, device=device).stages[0].minutes == 15
 
 
 def test_evaluation_grows_with_its_settings() -> None:
@@ -314,32 +273,3 @@ def test_every_benchmark_has_a_cost(name: str) -> None:
     if not BENCHMARKS[name].greedy and BENCHMARKS[name].score is None:
         more = evaluation_tokens(EvaluateSettings(benchmarks=(name,), samples_per_problem=400))
         assert more[0] == read and more[1] >= 2 * written, "the samples of a prompt share its reading"
-
-
-def test_the_table_shows_what_measuring_costs() -> None:
-    recipe = one_stage(steps=1, evaluate={"benchmarks": ["gsm8k"], "limit": 10})
-    assert [(each.name, each.read, each.written) for each in make_plan(recipe).evaluations] == [
-        ("base", *evaluation_tokens(recipe.evaluate)),
-        ("code", 10_000, 1_500),
-    ]
-    console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_tables(make_plan(recipe, device_flops=1e12)))
-    text = " ".join(console.export_text().split())
-    assert "code 10k read and 1.5k written, 10 s" in text
-    nothing = one_stage(steps=1, evaluate={"benchmarks": []})
-    assert [each.read + each.written for each in make_plan(nothing).evaluations][1:] == [0]
-
-
-def test_little_room_is_said() -> None:
-    recipe = read_recipe(RECIPES / "code-llama-34b.toml")
-
-    def shown(**options: Any) -> str:
-        console = Console(width=1000, record=True, file=StringIO())
-        console.print(plan_tables(make_plan(recipe, devices=64, **options)))
-        return console.export_text()
-
-    a100 = DEVICES["a100-80gb"]
-    assert "little room: code, python, instruct take up to 79.6 GB of 80 GB" in shown(device=a100)
-    assert "--memory 76GB plans with more room" in shown(device=a100)
-    assert "little room" not in shown(device=a100, memory="76GB")
-    assert "memory is not compared" in shown(device_flops=3e14)

@@ -173,12 +173,6 @@ def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: Run
 
 
 def budget_minutes(stage: Stage) -> float | None:
-    """The stage's minutes on this machine, also where they have been turned into steps; None if it has none.
-
-    On a machine without bf16 instructions they are the stage's own for it, if it has some.
-    """
-    minutes = stage.minutes or stage.timed_minutes
-    if minutes is None:
-        return None
+    """The stage's minutes on this machine, also where they have been turned into steps; None if it has none."""
     precision = choose_precision(join_world().device, stage.precision)
-    return stage.minutes_fp32 or minutes if precision.dtype == torch.float32 else minutes
+    return stage.budget_minutes(fp32=precision.dtype == torch.float32)
