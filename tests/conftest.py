@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import locale
@@ -19,10 +20,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
+import typer.main
 from cpu_times import CpuTimes
 from hypothesis import settings
 
 torch.set_num_threads(1)
+# Typer makes all commands anew for each one that is run, which takes longer than most of what they refuse.
+typer.main.get_command = functools.cache(typer.main.get_command)
 # The machines are shared and noisy, and what a change breaks must not depend on the day: the same examples each time.
 settings.register_profile("codecascade", deadline=None, derandomize=True, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=1000)

@@ -150,10 +150,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = _FENCE.sub("", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not re.match(r"[a-z]+:", target):
-            path = target.partition("#")[0]
-            assert not path or (page.parent / path).exists(), (
-                f"{page.name} links to {target}, which is not there"
-            )
+            path, _, place = target.partition("#")
+            linked = page.parent / path if path else page
+            assert linked.exists(), f"{page.name} links to {target}, which is not there"
+            if place and linked.suffix == ".md":
+                assert place in _places(linked), f"{page.name} links to {target}, which has no such heading"
+
+
+def _places(page: Path) -> set[str]:
+    """What comes after ``#`` in a link to a heading of the page, as GitHub has it."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -60,6 +60,8 @@ def trained(model: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory
     small = [
         "corpus_build.heldout_share=0.2",
         "evaluate.benchmarks=['validation']",
+        "evaluate.validation.documents=4",
+        "evaluate.validation.characters=500",
         "stage.your-code.steps=2",
         "stage.your-code.batch_tokens=512",
         "stage.your-code.sequence_length=128",

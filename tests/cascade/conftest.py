@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from codecascade.cascade.run import run_cascade
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
 from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import Recipe, make_recipe
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_pictures() -> Iterator[None]:
+    """A run writes its report again behind each stage, which is most of a small run's time; tests/reports looks
+    at the pictures."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("codecascade.reports.plots.intervals", lambda *arguments, **options: "<svg></svg>")
+        yield
+
 
 FUNCTION = '''
 def {name}(first, second):

@@ -114,5 +114,5 @@ def test_models_are_compared_without_any_stage(data: dict[str, Any], tmp_path: P
     assert run_cascade(recipe, folder)
     (found,) = json.loads((folder / "comparisons.json").read_text())
     assert found["figures"][0]["first"] == "one" and found["figures"][0]["difference"]["n"] == 4
-    assert "through 0 stages" in (folder / "report.md").read_text()
+    assert "tiny before any stage" in (folder / "report.md").read_text()
     assert not run_cascade(recipe, folder)
