@@ -158,6 +158,13 @@ class Mixtures:
                 read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
         return max(read)
 
+    def most_steps(self, stage: Stage) -> int | None:
+        """The steps of as many passes as the stage may make at most; None if it may make any number (estimate)."""
+        if stage.most_passes is None:
+            return None
+        of_a_step, _ = self.passes(stage.model_copy(update={"steps": 1, "tokens": None, "minutes": None}))
+        return max(1, int(stage.most_passes / of_a_step))
+
     def dialogue_passes(self, stage: Stage) -> tuple[float, str]:
         """How often the stage reads the dialogues that it reads most often, and their source (estimate)."""
         share = sum(item.share for item in stage.mixture if item.source == "dialogues")

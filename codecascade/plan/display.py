@@ -252,9 +252,13 @@ def _budgets(stages: Sequence[StagePlan]) -> Iterator[str]:
     """Which stages have minutes, so that their steps are timed when they begin."""
     timed = [stage for stage in stages if stage.minutes is not None]
     if timed:
-        listed = ", ".join(f"{stage.name} {stage.minutes:g}" for stage in timed)
+        listed = ", ".join(f"{stage.name} {stage.minutes:g}{_at_most(stage)}" for stage in timed)
         known = "are estimates" if all(stage.steps for stage in timed) else "are not known"
         yield f"budgets in minutes: {listed}; their steps {known} until a run has timed them"
+
+
+def _at_most(stage: StagePlan) -> str:
+    return "" if stage.most_passes is None else f" (at most {stage.most_passes:g} passes)"
 
 
 def _meshes(plan: RecipePlan) -> Iterator[str]:

@@ -43,6 +43,7 @@ class StagePlan:
         sent: bytes that a device sends in a step (estimate).
         seconds: on the given devices (estimate).
         minutes: its budget on these devices, where it has one in place of a number of steps.
+        most_passes: over its documents, which may be fewer steps than the minutes have.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StagePlan:
     sent: Traffic | None = None
     seconds: float | None = None
     minutes: float | None = None
+    most_passes: float | None = None
     step_flops: float | None = None
     config: LlamaConfig | None = None
 
@@ -215,6 +217,7 @@ def _plan_stage(
         sent=traffic(config, stage, choice.mesh, device.memory),
         seconds=None if seconds is None or steps is None else steps * seconds,
         minutes=minutes,
+        most_passes=stage.most_passes,
         step_flops=step_flops,
         config=config,
     )

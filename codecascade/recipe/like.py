@@ -12,7 +12,7 @@ from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
-from codecascade.recipe.settings import LENGTH_KEYS, OF_MINUTES
+from codecascade.recipe.settings import LENGTH_KEYS, replaced_by
 
 KEY = "like"
 
@@ -20,7 +20,7 @@ KEY = "like"
 def with_copied_settings(stages: Sequence[Any]) -> list[Any]:
     """The tables of the stages without ``like``. What is no table is left for validation.
 
-    A stage that says itself how long it is has nothing of the length of the other.
+    A stage that says itself how long it is has not the length of the other.
 
     Raises:
         UserError: no earlier stage has this name.
@@ -47,8 +47,7 @@ def _original(name: Any, by_name: Mapping[str, Mapping[str, Any]], index: int) -
 
 
 def _merged(original: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
-    own_length = any(key in stage for key in LENGTH_KEYS)
-    left_out = {"name", *((*LENGTH_KEYS, *OF_MINUTES) if own_length else ())}
+    left_out = {"name"}.union(*(replaced_by(key) for key in LENGTH_KEYS if key in stage))
     copied = {key: value for key, value in original.items() if key not in left_out}
     return {key: value for key, value in _tables(copied, stage).items() if key != KEY}
 

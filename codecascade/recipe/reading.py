@@ -31,11 +31,11 @@ from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
 from codecascade.recipe.settings import (
     CHANGEABLE_KEYS,
     LENGTH_KEYS,
-    OF_MINUTES,
     Recipe,
     RecipeData,
     RunSettings,
     Stage,
+    replaced_by,
     to_data,
 )
 from codecascade.training.parallel.settings import ParallelSettings
@@ -177,7 +177,7 @@ def apply_override(data: RecipeData, text: str) -> None:
     """Put ``key=value`` into a recipe's data; stages are named, as in ``stage.code.tokens=100000``.
 
     The value is read as TOML; what is not TOML is a string. One of ``tokens``, ``steps`` and ``minutes`` replaces
-    the others, and a ``minutes_fp32`` that was there before it.
+    the others, and what there was beside these (``minutes_fp32``; ``most_passes`` where it is not ``minutes``).
 
     Raises:
         UserError: it is not ``key=value``, or the recipe has no such stage.
@@ -187,7 +187,7 @@ def apply_override(data: RecipeData, text: str) -> None:
     if parts[0] == "stage":
         table, parts = _stage_called(data, parts), parts[2:]
         if parts[0] in LENGTH_KEYS:
-            for length in (*LENGTH_KEYS, *OF_MINUTES):
+            for length in replaced_by(parts[0]):
                 table.pop(length, None)
     for part in parts[:-1]:
         table = table.setdefault(part, {})

@@ -37,8 +37,7 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_l
 RecipeData = dict[str, Any]
 
 LENGTH_KEYS = ("tokens", "steps", "minutes")
-OF_MINUTES = ("minutes_fp32", "timed_minutes")
-"""What a stage has beside its ``minutes``: another length replaces these too."""
+"""A stage has one of them."""
 CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
@@ -136,6 +135,11 @@ class Stage(TrainingSettings):
         None,
         gt=0,
         description="the budget in place of minutes where products run in fp32 (no bf16 instructions)",
+    )
+    most_passes: float | None = Field(
+        None,
+        gt=0,
+        description="with minutes: at most so many passes over the source of documents that it reads most often",
     )
     timed_minutes: float | None = Field(
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
@@ -296,6 +300,11 @@ class Recipe(Settings):
             for each in self.line(stage)
         }
         return {**run, "stage": line}
+
+
+def replaced_by(length: str) -> set[str]:
+    """The keys of a stage that lose their meaning where it gets another length, by a key of ``LENGTH_KEYS``."""
+    return {*LENGTH_KEYS, "minutes_fp32", "timed_minutes", *(() if length == "minutes" else ("most_passes",))}
 
 
 def to_data(model: BaseModel) -> RecipeData:

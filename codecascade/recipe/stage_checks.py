@@ -29,8 +29,14 @@ def check_stage(stage: Stage, key: str) -> None:
         )
     if stage.timed_minutes is not None and not stage.steps:
         raise UserError("is what `steps` was timed for, and needs it", key=f"{key}.timed_minutes")
-    if stage.minutes_fp32 is not None and stage.minutes is None and stage.timed_minutes is None:
-        raise UserError("is not used: the stage has no `minutes`", key=f"{key}.minutes_fp32")
+    for name in ("minutes_fp32", "most_passes"):
+        if getattr(stage, name) is not None and stage.minutes is None and stage.timed_minutes is None:
+            raise UserError("is not used: the stage has no `minutes`", key=f"{key}.{name}")
+    whole = [item for item in stage.mixture if item.source != "dialogues" and item.granularity == "document"]
+    if stage.most_passes is not None and not whole:
+        raise UserError(
+            "counts passes over whole documents, which the stage doesn't read", key=f"{key}.most_passes"
+        )
     if stage.kind == "instruct" and stage.steps == 0:
         raise UserError("must be > 0 in an instruct stage (got 0)", key=f"{key}.steps")
     if stage.kind == "instruct" and "dialogues" not in sources:

@@ -20,6 +20,7 @@ from codecascade.model.folder import load_folder
 from codecascade.model.sources import load
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 from codecascade.tokens.chat import Message, encode_chat
+from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
 
 
 def told(recipe: Recipe, folder: Path, **options: Any) -> tuple[bool, str]:
@@ -162,6 +163,26 @@ def test_a_budget_in_minutes_is_timed_once(data: dict[str, Any], tmp_path: Path)
     did, _ = told(make_recipe(data), folder)
     assert not did, "the budget is not timed again"
     assert read_recipe(folder / "recipe.toml")["code"] == used
+
+
+def test_a_budget_in_minutes_ends_with_the_last_pass(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {key: value for key, value in data["stage"][0].items() if key != "steps"}
+    data["stage"] = [small | {"minutes": 30, "most_passes": 0.1}]
+    monkeypatch.setattr(steps, "step_seconds", lambda *_: 0.01)
+    folder = tmp_path / "run"
+    _, text = told(make_recipe(data), folder)
+    code = json.loads((folder / "corpus" / "manifest.json").read_text())["splits"]["train"]["kinds"]["code"]
+    taken = read_recipe(folder / "recipe.toml")["code"].steps
+    assert taken is not None and f"takes {taken:,} of them, which are 0.1 passes over its code" in text
+    assert len(rows(folder / "logs" / "code.jsonl")) == taken
+    share = 0.85  # of the mixture is code
+    read = taken * small["batch_tokens"] * share * BYTES_PER_TOKEN / code["python"]["bytes"]
+    assert 0.05 < read <= 0.1
+    assert "ahead: about a minute or less of training" in text
+    did, _ = told(make_recipe(data), folder)
+    assert not did
 
 
 def test_the_time_is_said_again_where_the_machine_is_free_again(

@@ -43,6 +43,17 @@ def test_another_length_replaces_the_minutes_of_machines_without_bf16(recipe_fil
         read_recipe(recipe_file, [*both, "stage.chat.steps=1", "stage.chat.minutes_fp32=12"])
 
 
+def test_most_passes_go_with_minutes(recipe_file: Path) -> None:
+    both = ["stage.code.minutes=4", "stage.code.most_passes=3"]
+    assert read_recipe(recipe_file, [*both, "stage.code.minutes=1"])["code"].most_passes == 3
+    assert read_recipe(recipe_file, [*both, "stage.code.tokens=9000"])["code"].most_passes is None
+    with pytest.raises(UserError, match=r"most_passes: is not used: the stage has no `minutes`"):
+        read_recipe(recipe_file, ["stage.code.most_passes=3"])
+    functions = 'stage.code.mixture=[{source="code", share=1.0, granularity="function"}]'
+    with pytest.raises(UserError, match="counts passes over whole documents"):
+        read_recipe(recipe_file, [*both, functions])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

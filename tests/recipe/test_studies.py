@@ -267,7 +267,12 @@ def test_the_arms_of_your_code_differ_in_one_setting() -> None:
         before, after = ({**data.pop("infilling"), **data} for data in map(to_data, (one, other)))
         return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)} - free
 
-    assert changed(read_recipe("your-code").stage[0], reference) == {"tokens", "batch_tokens"}
+    assert changed(read_recipe("your-code").stage[0], reference) == {
+        "tokens",
+        "minutes",
+        "minutes_fp32",
+        "most_passes",
+    }
     gaps = {"whole_line_share", "editor_share"}
     assert changed(recipe["small-batches"], reference) == {*gaps, "too_long"}
     arms = [stage for stage in recipe.stage if stage.same_data_as and stage is not reference]

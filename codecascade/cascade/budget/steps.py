@@ -148,15 +148,24 @@ def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
     return fixed + own * each * attention
 
 
-def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: RunDisplay) -> Recipe:
+def resolve_minutes(
+    recipe: Recipe, stage: Stage, timer: StepTimer, display: RunDisplay, most: int | None = None
+) -> Recipe:
     """``recipe`` with the budget in minutes of ``stage``, which is about to begin, turned into steps.
 
     A step is timed for it, though one was timed when the run began: since then other work may have ended or begun.
     All stages of its shape and budget get the same steps, also those of later calls, so that the arms of a study are
     trained alike.
+
+    Args:
+        most: steps that the stage may take at most; None: any number.
     """
-    budget, shape = budget_minutes(stage), timer.shape(stage)
-    alike = [each for each in recipe.stage if budget_minutes(each) == budget and timer.shape(each) == shape]
+    budget = budget_minutes(stage)
+
+    def length(each: Stage) -> tuple[float | None, float | None, str]:
+        return budget_minutes(each), each.most_passes, timer.shape(each)
+
+    alike = [each for each in recipe.stage if length(each) == length(stage)]
     timed = next((each for each in alike if each.steps is not None), None)
     if timed is not None:
         steps = timed.steps
@@ -165,6 +174,10 @@ def resolve_minutes(recipe: Recipe, stage: Stage, timer: StepTimer, display: Run
         seconds = timer.step_seconds(stage, again=True)
         steps = stage.model_copy(update={"minutes": budget}).with_step_seconds(seconds).steps
         display.say(f"{stage.name}: {budget:g} min at {seconds:.2f} s a step are {steps:,} steps")
+        if most is not None and steps is not None and most < steps:
+            steps = most
+            passes = f"{stage.most_passes:g} passes over its code"
+            display.say(f"{stage.name}: takes {steps:,} of them, which are {passes}")
     assert steps is not None
     for each in alike:
         if each.minutes is not None:

@@ -53,13 +53,15 @@ def said(
     done: dict[str, int] | None = None,
     untrained: bool = True,
     flops: float = 1e12,
+    most: int | None = None,
 ) -> str:
     monkeypatch.setattr(promise, "this_device_flops", lambda: flops)
     recipe = make_recipe(data)
     console = Console(file=io.StringIO(), width=300)
     ahead = {name: recipe.measured[name] for name in unmeasured}
     stages = recipe.stage if untrained else ()
-    say_how_long(stages, done or {}, ahead, make_plan(recipe), timer, measuring, RunDisplay(console))  # type: ignore[arg-type]
+    plan, limits = make_plan(recipe), {stage.name: most for stage in stages}
+    say_how_long(stages, done or {}, ahead, plan, limits, timer, measuring, RunDisplay(console))  # type: ignore[arg-type]
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text
@@ -102,6 +104,15 @@ def test_a_budget_in_minutes_is_said_as_it_is(
     first = {key: value for key, value in data["stage"][0].items() if key != "steps"}
     data["stage"] = [first | steps]
     assert "ahead: about 30 min of training (code) and" in said(data, FakeTimer(0.5), monkeypatch)
+
+
+@pytest.mark.parametrize(("most", "ahead"), [(100, "about a minute or less"), (10**6, "about 30 min")])
+def test_no_more_is_promised_than_the_passes_that_a_stage_may_make(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, most: int, ahead: str
+) -> None:
+    first = {key: value for key, value in data["stage"][0].items() if key != "steps"}
+    data["stage"] = [first | {"minutes": 30, "most_passes": 2}]
+    assert f"ahead: {ahead} of training" in said(data, FakeTimer(0.5), monkeypatch, most=most)
 
 
 def test_nothing_is_said_to_take_no_time(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

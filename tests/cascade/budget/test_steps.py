@@ -156,6 +156,19 @@ def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pyte
     assert resolve_minutes(added, added["new"], timer, RunDisplay(None))["new"].steps == 200
 
 
+def test_a_budget_in_minutes_ends_with_the_last_pass(
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = minutes(data, code={"minutes": 10, "most_passes": 3}, free={"minutes": 10})
+    for most, taken in ((150, 150), (300, 200)):
+        console = Console(file=io.StringIO(), width=200)
+        timer = BusyMachine(monkeypatch, 3.0).timer()
+        found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console), most)
+        assert (found["code"].steps, found["free"].steps) == (taken, None)
+        said = "code: takes 150 of them, which are 3 passes over its code" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert said == (taken == most)
+
+
 def test_models_of_one_shape_take_the_same_time(
     data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
