@@ -3,7 +3,7 @@
     python examples/train_on_folder.py MODEL FOLDER RUN [KEY=VALUE ...]
 
 RUN is a new folder: the report, the models and every figure are in it afterwards. A second call goes on where the
-first was stopped. KEY=VALUE changes a setting of the recipe, such as stage.your-code.minutes=30.
+first was stopped. KEY=VALUE changes a setting of the recipe, such as stage.your-code.minutes=120.
 """
 
 import json

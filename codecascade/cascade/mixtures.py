@@ -149,7 +149,16 @@ class Mixtures:
 
     def passes(self, stage: Stage) -> tuple[float, str]:
         """How often the stage reads the source that it reads most often, and that source's name (estimate)."""
-        tokens = (stage.total_steps or 0) * stage.batch_tokens
+        return self._passes_of(stage, (stage.total_steps or 0) * stage.batch_tokens)
+
+    def most_steps(self, stage: Stage) -> int | None:
+        """The steps of as many passes as the stage may make at most; None if it may make any number (estimate)."""
+        if stage.most_passes is None:
+            return None
+        of_a_step, _ = self._passes_of(stage, stage.batch_tokens)
+        return max(1, int(stage.most_passes / of_a_step))
+
+    def _passes_of(self, stage: Stage, tokens: int) -> tuple[float, str]:
         total = sum(item.share for item in stage.mixture)
         read = [(0.0, "")]
         for item in stage.mixture:
@@ -157,13 +166,6 @@ class Mixtures:
                 table = self._documents(item)
                 read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
         return max(read)
-
-    def most_steps(self, stage: Stage) -> int | None:
-        """The steps of as many passes as the stage may make at most; None if it may make any number (estimate)."""
-        if stage.most_passes is None:
-            return None
-        of_a_step, _ = self.passes(stage.model_copy(update={"steps": 1, "tokens": None, "minutes": None}))
-        return max(1, int(stage.most_passes / of_a_step))
 
     def dialogue_passes(self, stage: Stage) -> tuple[float, str]:
         """How often the stage reads the dialogues that it reads most often, and their source (estimate)."""

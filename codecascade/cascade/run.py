@@ -232,9 +232,9 @@ class _Cascade:
             return (self.left, *done, replace(plan, dialogues=tuple(dialogues)))
 
         left = self.world.from_first(what_is_left)
-        most = {stage.name: self.mixtures.most_steps(stage) for stage in left[0]}
+        most_steps = {stage.name: self.mixtures.most_steps(stage) for stage in left[0]}
         timers = self.timer, measuring_timer(self.recipe, self.bases[BASE])
-        say_how_long(*left, most, *timers, self.display)
+        say_how_long(*left, most_steps, *timers, self.display)
         release_memory()
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
@@ -282,8 +282,8 @@ class _Cascade:
             return stage
         before = self.timer.known(stage)
         unresolved = [each.name for each in self.untrained if each.minutes is not None]
-        most = self.mixtures.most_steps(stage)
-        self.recipe = resolve_minutes(self.recipe, stage, self.timer, self.display, most)
+        most_steps = {name: self.mixtures.most_steps(self.recipe[name]) for name in unresolved}
+        self.recipe = resolve_minutes(self.recipe, stage, self.timer, self.display, most_steps)
         if self.world.first:
             self.folder.write(self.recipe)
         self.world.wait_for_all()

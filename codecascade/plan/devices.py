@@ -35,7 +35,7 @@ class Device:
         within, between: bytes per second that a device sends to one in its machine, and to one in another machine.
         source: of these figures, in words.
         host_memory: bytes of a machine's own memory, or of the control group there; None where it is not known.
-        fp32: whether it multiplies in fp32, for it has no bf16 instructions.
+        fp32: whether it multiplies in fp32, as devices without bf16 instructions do.
     """
 
     name: str

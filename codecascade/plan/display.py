@@ -52,6 +52,7 @@ def _stage_json(stage: StagePlan) -> dict[str, Any]:
         "memory_per_device",
         "seconds",
         "minutes",
+        "most_passes",
     )
     data: dict[str, Any] = {key: getattr(stage, key) for key in keys}
     data |= {"mesh": None, "reasons": [], "memory": None, "bytes_sent": None}
@@ -254,11 +255,12 @@ def _budgets(stages: Sequence[StagePlan]) -> Iterator[str]:
     if timed:
         listed = ", ".join(f"{stage.name} {stage.minutes:g}{_at_most(stage)}" for stage in timed)
         known = "are estimates" if all(stage.steps for stage in timed) else "are not known"
-        yield f"budgets in minutes: {listed}; their steps {known} until a run has timed them"
+        yield f"budgets in minutes: {listed}; their steps {known} until a run has timed one"
 
 
 def _at_most(stage: StagePlan) -> str:
-    return "" if stage.most_passes is None else f" (at most {stage.most_passes:g} passes)"
+    """The other end of its budget, which is counted where the corpus is here."""
+    return "" if stage.most_passes is None else f" (or {stage.most_passes:g} passes, if they take less)"
 
 
 def _meshes(plan: RecipePlan) -> Iterator[str]:

@@ -43,7 +43,7 @@ class StagePlan:
         sent: bytes that a device sends in a step (estimate).
         seconds: on the given devices (estimate).
         minutes: its budget on these devices, where it has one in place of a number of steps.
-        most_passes: over its documents, which may be fewer steps than the minutes have.
+        most_passes: over its documents, which may end it earlier; how early is known where the corpus is here.
     """
 
     name: str
@@ -159,6 +159,8 @@ def make_plan(
     if too_large := measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
     read = passes(recipe, {planned.name: planned.steps for planned in stages})
+    stages = [_limited(planned, read) for planned in stages]
+    read = passes(recipe, {planned.name: planned.steps for planned in stages})
     kept = kept_tokens(recipe, {name: config.vocab_size for name, config in shapes.items()})
     if kept is not None:
         warnings.extend(read_too_little(read))
@@ -194,7 +196,15 @@ def _plan_stage(
         tokens = None if steps is None else steps * stage.batch_tokens
         if stage.rows % devices and fixed is None:
             return None
-        return StagePlan(stage.name, stage.kind, stage.parent, tokens=tokens, steps=steps, minutes=minutes)
+        return StagePlan(
+            stage.name,
+            stage.kind,
+            stage.parent,
+            tokens=tokens,
+            steps=steps,
+            minutes=minutes,
+            most_passes=stage.most_passes,
+        )
     choice = choose_mesh(config, stage, devices, device, fixed)
     if choice is None:
         return None
@@ -220,6 +230,27 @@ def _plan_stage(
         most_passes=stage.most_passes,
         step_flops=step_flops,
         config=config,
+    )
+
+
+def _limited(planned: StagePlan, read: Sequence[Passes]) -> StagePlan:
+    """The stage with the steps of as many passes as it may make, where its minutes have more of them."""
+    most = max((each.passes or 0.0 for each in read if each.stage == planned.name), default=0.0)
+    if (
+        planned.most_passes is None
+        or planned.minutes is None
+        or not planned.steps
+        or most <= planned.most_passes
+    ):
+        return planned
+    steps = max(1, int(planned.steps * planned.most_passes / most))
+    part = steps / planned.steps
+    return replace(
+        planned,
+        steps=steps,
+        tokens=None if planned.tokens is None else round(planned.tokens * part),
+        flops=None if planned.flops is None else planned.flops * part,
+        seconds=None if planned.seconds is None else planned.seconds * part,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import Recipe, make_recipe
 
 
-@pytest.fixture(scope="session", autouse=True)
-def few_pictures() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run writes its report again behind each stage, which is most of a small run's time; tests/reports looks
     at the pictures."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("codecascade.reports.plots.intervals", lambda *arguments, **options: "<svg></svg>")
-        yield
+    monkeypatch.setattr("codecascade.reports.plots.intervals", lambda *arguments, **options: "<svg></svg>")
 
 
 FUNCTION = '''

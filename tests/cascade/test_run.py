@@ -175,7 +175,7 @@ def test_a_budget_in_minutes_ends_with_the_last_pass(
     _, text = told(make_recipe(data), folder)
     code = json.loads((folder / "corpus" / "manifest.json").read_text())["splits"]["train"]["kinds"]["code"]
     taken = read_recipe(folder / "recipe.toml")["code"].steps
-    assert taken is not None and f"takes {taken:,} of them, which are 0.1 passes over its code" in text
+    assert taken is not None and f"takes {taken:,} of them, as most_passes = 0.1 says" in text
     assert len(rows(folder / "logs" / "code.jsonl")) == taken
     share = 0.85  # of the mixture is code
     read = taken * small["batch_tokens"] * share * BYTES_PER_TOKEN / code["python"]["bytes"]

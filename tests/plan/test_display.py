@@ -18,7 +18,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def one_stage(**stage: Any) -> Recipe:
-    top = {"name": "x", "base": "smollm2-135m", "corpus": "stdlib"}
+    top = {"name": "x", "base": stage.pop("base", "smollm2-135m"), "corpus": "stdlib"}
     return make_recipe({**top, "stage": [{"name": "code", "kind": "code", "parent": "base", **stage}]})
 
 
@@ -76,8 +76,12 @@ def test_no_time_is_shown_as_nothing() -> None:
 def test_budgets_in_minutes() -> None:
     recipe = one_stage(minutes=5, batch_tokens=8192)
     budgets = "budgets in minutes: code 5; their steps are "
-    assert f"{budgets}not known until a run has timed them" in shown(make_plan(recipe))
-    assert f"{budgets}estimates until a run has timed them" in shown(make_plan(recipe, device_flops=1e13))
+    assert f"{budgets}not known until a run has timed one" in shown(make_plan(recipe))
+    assert f"{budgets}estimates until a run has timed one" in shown(make_plan(recipe, device_flops=1e13))
+    limited = one_stage(minutes=5, most_passes=3)
+    absent = one_stage(minutes=5, most_passes=3, base="models/absent")
+    for each in (limited, absent):
+        assert "budgets in minutes: code 5 (or 3 passes, if they take less)" in shown(make_plan(each))
     assert "budgets" not in shown(make_plan(one_stage(steps=5)))
 
 

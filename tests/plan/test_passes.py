@@ -55,6 +55,29 @@ def test_passes_over_a_corpus(tmp_path: Path) -> None:
     assert "passes of 'python'" in warning and "passes of 'code'; to tokenise it all takes longer" in warning
 
 
+def test_minutes_end_with_the_last_pass_over_a_corpus_that_is_here(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    text = "\n".join(f"def function_{n}():\n    return {n} + {n * n}\n" for n in range(400))
+    (tmp_path / "source" / "module.py").write_text(text)
+    (tmp_path / "source" / "other.py").write_text("import os\n\nprint(os.getcwd())\n" * 3)
+    build_corpus([str(tmp_path / "source")], tmp_path / "corpus", CorpusSettings())
+    budget = {"minutes": 10, "batch_tokens": 4096}
+    free = make_plan(recipe_of(str(tmp_path / "corpus"), **budget), device_flops=1e13)
+    limited = make_plan(recipe_of(str(tmp_path / "corpus"), **budget, most_passes=20), device_flops=1e13)
+    one, other = free["code"], limited["code"]
+    assert one.steps and other.steps and 0 < other.steps < one.steps
+    assert (
+        max(each.passes or 0 for each in limited.passes) <= 20 < max(each.passes or 0 for each in free.passes)
+    )
+    assert other.tokens == 4096 * other.steps
+    assert (other.flops, other.seconds) == (
+        pytest.approx(other.steps * (one.flops or 0) / one.steps),
+        pytest.approx(other.steps * (one.seconds or 0) / one.steps),
+    )
+    (stage,) = json.loads(plan_json(limited))["stages"]
+    assert (stage["minutes"], stage["most_passes"], stage["steps"]) == (10, 20, other.steps)
+
+
 def test_sources_of_one_name_in_two_corpora_are_two() -> None:
     one, other = Passes("code", "python", 6e6, 0.6, "a"), Passes("more", "python", 6e6, 0.6, "b")
     (warning,) = read_too_little([one, other])

@@ -258,6 +258,32 @@ def test_the_short_form_of_a_study_can_be_planned(name: str) -> None:
     assert sum(stage.tokens or 0 for stage in plan.stages) < 10**6
 
 
+def test_another_length_than_that_of_the_copied_stage() -> None:
+    first = {
+        "name": "a",
+        "kind": "code",
+        "parent": "base",
+        "minutes": 4,
+        "minutes_fp32": 12,
+        "most_passes": 3,
+    }
+    more = [
+        {"name": "same", "like": "a"},
+        {"name": "tokens", "like": "a", "tokens": 9000},
+        {"name": "minutes", "like": "a", "minutes": 1},
+        {"name": "fp32", "like": "a", "minutes_fp32": 9},
+    ]
+    recipe = make_recipe({"name": "x", "base": "tiny", "corpus": "stdlib", "stage": [first, *more]})
+    lengths = {s.name: (s.tokens, s.minutes, s.minutes_fp32, s.most_passes) for s in recipe.stage}
+    assert lengths == {
+        "a": (None, 4, 12, 3),
+        "same": (None, 4, 12, 3),
+        "tokens": (9000, None, None, None),
+        "minutes": (None, 1, None, 3),
+        "fp32": (None, 4, 9, 3),
+    }
+
+
 def test_the_arms_of_your_code_differ_in_one_setting() -> None:
     recipe = read_recipe("your-code-study")
     reference = recipe["editor"]

@@ -27,7 +27,7 @@ def say_how_long(
     done: Mapping[str, int],
     unmeasured: Mapping[str, CommonSettings],
     plan: RecipePlan,
-    most: Mapping[str, int | None],
+    most_steps: Mapping[str, int | None],
     timer: StepTimer,
     measuring_timer: MeasuringTimer | None,
     display: RunDisplay,
@@ -39,7 +39,7 @@ def say_how_long(
     Args:
         done: of each stage the steps that an earlier call has taken.
         unmeasured: of each model what is still to be measured.
-        most: steps that a stage may take at most, by the stage's name; None: any number.
+        most_steps: that a stage may take, by its name; None: any number.
         measuring_timer: None if another engine than the own one measures, which is not timed.
     """
     # one that is written as it is before training takes no time
@@ -57,7 +57,8 @@ def say_how_long(
     measuring = f"{_at_least_a_minute(seconds)} of measuring"
     if stages:
         training = sum(
-            _left(stage, done) * _training_seconds(stage, known, speed, most[stage.name]) for stage in stages
+            _left(stage, done) * _training_seconds(stage, known, speed, most_steps[stage.name])
+            for stage in stages
         )
         names = ", ".join(stage.name for stage in stages)
         made = _making(stages, plan, parameters, speed)
@@ -72,11 +73,13 @@ def _left(stage: Stage, done: Mapping[str, int]) -> float:
     return max(0.0, 1 - done.get(stage.name, 0) / (stage.total_steps or 1))
 
 
-def _training_seconds(stage: Stage, step_flops: Mapping[str, float], speed: float, most: int | None) -> float:
-    """Seconds of all steps of a stage, which takes ``most`` steps at most."""
+def _training_seconds(
+    stage: Stage, step_flops: Mapping[str, float], speed: float, most_steps: int | None
+) -> float:
+    """Seconds of all steps of a stage."""
     minutes, step = budget_minutes(stage), step_flops[stage.name] / speed
     if minutes is not None:
-        return 60 * minutes if most is None else min(60 * minutes, most * step)
+        return 60 * minutes if most_steps is None else min(60 * minutes, most_steps * step)
     return (stage.total_steps or 0) * step
 
 

@@ -149,7 +149,7 @@ def step_seconds(stage: Stage, config: LlamaConfig, vocabulary: int) -> float:
 
 
 def resolve_minutes(
-    recipe: Recipe, stage: Stage, timer: StepTimer, display: RunDisplay, most: int | None = None
+    recipe: Recipe, stage: Stage, timer: StepTimer, display: RunDisplay, most_steps: Mapping[str, int | None]
 ) -> Recipe:
     """``recipe`` with the budget in minutes of ``stage``, which is about to begin, turned into steps.
 
@@ -158,7 +158,7 @@ def resolve_minutes(
     trained alike.
 
     Args:
-        most: steps that the stage may take at most; None: any number.
+        most_steps: that a stage may take, by its name; None: any number. Of stages alike the least holds for all.
     """
     budget = budget_minutes(stage)
 
@@ -169,15 +169,19 @@ def resolve_minutes(
     timed = next((each for each in alike if each.steps is not None), None)
     if timed is not None:
         steps = timed.steps
-        display.say(f"{stage.name}: {budget:g} min are {steps:,} steps, as they are of {timed.name}")
+        display.say(f"{stage.name}: takes {steps:,} steps, as {timed.name} does, which has as many minutes")
     else:
         seconds = timer.step_seconds(stage, again=True)
         steps = stage.model_copy(update={"minutes": budget}).with_step_seconds(seconds).steps
         display.say(f"{stage.name}: {budget:g} min at {seconds:.2f} s a step are {steps:,} steps")
-        if most is not None and steps is not None and most < steps:
-            steps = most
-            passes = f"{stage.most_passes:g} passes over its code"
-            display.say(f"{stage.name}: takes {steps:,} of them, which are {passes}")
+        limits = {each.name: limit for each in alike if (limit := most_steps.get(each.name)) is not None}
+        least = min(limits, key=lambda name: limits[name], default=None)
+        if least is not None and steps is not None and limits[least] < steps:
+            steps = limits[least]
+            whose = "" if least == stage.name else f" of {least}"
+            display.say(
+                f"{stage.name}: takes {steps:,} of them, as most_passes = {stage.most_passes:g}{whose} says"
+            )
     assert steps is not None
     for each in alike:
         if each.minutes is not None:

@@ -126,7 +126,7 @@ def test_other_work_during_one_timing_does_not_decide(
     assert timer.known(recipe["code"]) is None
     assert timer.step_seconds(recipe["code"]) == timer.known(recipe["code"]) == before
     console = Console(file=io.StringIO(), width=200)
-    found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console))
+    found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console), {})
     assert (found["code"].steps, found["code"].timed_minutes, found["code"].minutes) == (200, 20, None)
     assert machine.said == ["code: timing a step", "code: timing a step again"]
     assert "code: 20 min at 6.00 s a step are 200 steps" in console.file.getvalue()  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pyte
         wider={"minutes": 10, "batch_tokens": 4 * data["stage"][0]["batch_tokens"]},
     )
     timer = BusyMachine(monkeypatch, 3.0).timer()
-    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(None))
+    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(None), {})
     assert {stage.name: stage.steps for stage in found.stage} == {
         "one": 200,
         "same": 200,
@@ -153,20 +153,29 @@ def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pyte
         {**to_data(found), "stage": [*to_data(found)["stage"], to_data(recipe["same"]) | {"name": "new"}]}
     )
     timer = BusyMachine(monkeypatch).timer()
-    assert resolve_minutes(added, added["new"], timer, RunDisplay(None))["new"].steps == 200
+    assert resolve_minutes(added, added["new"], timer, RunDisplay(None), {})["new"].steps == 200
 
 
+@pytest.mark.parametrize(("one", "other", "taken"), [(150, None, 150), (300, 400, 200), (300, 150, 150)])
 def test_a_budget_in_minutes_ends_with_the_last_pass(
-    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    data: dict[str, Any], monkeypatch: pytest.MonkeyPatch, one: int, other: int | None, taken: int
 ) -> None:
-    recipe = minutes(data, code={"minutes": 10, "most_passes": 3}, free={"minutes": 10})
-    for most, taken in ((150, 150), (300, 200)):
-        console = Console(file=io.StringIO(), width=200)
-        timer = BusyMachine(monkeypatch, 3.0).timer()
-        found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console), most)
-        assert (found["code"].steps, found["free"].steps) == (taken, None)
-        said = "code: takes 150 of them, which are 3 passes over its code" in console.file.getvalue()  # type: ignore[attr-defined]
-        assert said == (taken == most)
+    """Stages alike take the same steps, and none makes more passes than it may, whatever each one reads."""
+    limited = {"minutes": 10, "most_passes": 3}
+    recipe = minutes(data, one=limited, other=limited, free={"minutes": 10})
+    timer = BusyMachine(monkeypatch, 3.0).timer()
+    console = Console(file=io.StringIO(), width=200)
+    most = {"one": one, "other": other, "free": None}
+    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(console), most)
+    assert [stage.steps for stage in found.stage] == [taken, taken, None]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    whose = " of other" if taken == other else ""
+    assert (f"one: takes 150 of them, as most_passes = 3{whose} says" in text) == (taken == 150)
+    added = make_recipe(
+        {**to_data(found), "stage": [*to_data(found)["stage"], to_data(recipe["one"]) | {"name": "new"}]}
+    )
+    assert resolve_minutes(added, added["new"], timer, RunDisplay(console), most)["new"].steps == taken
+    assert f"new: takes {taken} steps, as one does" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_models_of_one_shape_take_the_same_time(
