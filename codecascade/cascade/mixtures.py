@@ -149,22 +149,26 @@ class Mixtures:
 
     def passes(self, stage: Stage) -> tuple[float, str]:
         """How often the stage reads the source that it reads most often, and that source's name (estimate)."""
-        return self._passes_of(stage, (stage.total_steps or 0) * stage.batch_tokens)
+        documents = [
+            item for item in stage.mixture if item.source != "dialogues" and item.granularity == "document"
+        ]
+        return self._most_read(stage, documents, (stage.total_steps or 0) * stage.batch_tokens)
 
     def most_steps(self, stage: Stage) -> int | None:
         """The steps of as many passes as the stage may make at most; None if it may make any number (estimate)."""
         if stage.most_passes is None:
             return None
-        of_a_step, _ = self._passes_of(stage, stage.batch_tokens)
+        whole = [item for item in stage.mixture if item.reads_all]
+        of_a_step, _ = self._most_read(stage, whole, stage.batch_tokens)
         return max(1, int(stage.most_passes / of_a_step))
 
-    def _passes_of(self, stage: Stage, tokens: int) -> tuple[float, str]:
+    def _most_read(self, stage: Stage, items: Sequence[MixtureItem], tokens: int) -> tuple[float, str]:
+        """The passes that so many tokens of the stage make over the item that they read most often."""
         total = sum(item.share for item in stage.mixture)
         read = [(0.0, "")]
-        for item in stage.mixture:
-            if item.source != "dialogues" and item.granularity == "document":
-                table = self._documents(item)
-                read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
+        for item in items:
+            table = self._documents(item)
+            read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
         return max(read)
 
     def dialogue_passes(self, stage: Stage) -> tuple[float, str]:

@@ -75,8 +75,7 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
             tokens = count * stage.batch_tokens * item.share / total
             there = _source_bytes(opened[place], item.source)
             # of functions and of documents of some lengths, the corpus does not say how many there are
-            whole = item.granularity == "document" and not item.min_characters and item.max_characters is None
-            times = tokens * BYTES_PER_TOKEN / there if there and whole else None
+            times = tokens * BYTES_PER_TOKEN / there if there and item.reads_all else None
             yield Passes(stage.name, item.source, tokens, times, place)
 
 

@@ -159,7 +159,7 @@ def make_plan(
     if too_large := measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
     read = passes(recipe, {planned.name: planned.steps for planned in stages})
-    stages = [_limited(planned, read) for planned in stages]
+    stages = _limited(stages, read)
     read = passes(recipe, {planned.name: planned.steps for planned in stages})
     kept = kept_tokens(recipe, {name: config.vocab_size for name, config in shapes.items()})
     if kept is not None:
@@ -233,17 +233,26 @@ def _plan_stage(
     )
 
 
-def _limited(planned: StagePlan, read: Sequence[Passes]) -> StagePlan:
-    """The stage with the steps of as many passes as it may make, where its minutes have more of them."""
-    most = max((each.passes or 0.0 for each in read if each.stage == planned.name), default=0.0)
-    if (
-        planned.most_passes is None
-        or planned.minutes is None
-        or not planned.steps
-        or most <= planned.most_passes
-    ):
-        return planned
-    steps = max(1, int(planned.steps * planned.most_passes / most))
+def _limited(stages: Sequence[StagePlan], read: Sequence[Passes]) -> list[StagePlan]:
+    """The stages with the steps of as many passes as they may make, where their minutes have more of them.
+
+    Stages alike get the same steps, as a run gives them.
+    """
+
+    def alike(planned: StagePlan) -> tuple[float | None, float | None, int | None]:
+        return planned.minutes, planned.most_passes, planned.steps
+
+    least: dict[tuple[float | None, float | None, int | None], int] = {}
+    for planned in stages:
+        made = max((each.passes or 0.0 for each in read if each.stage == planned.name), default=0.0)
+        if planned.minutes and planned.most_passes and planned.steps and made > planned.most_passes:
+            steps = max(1, int(planned.steps * planned.most_passes / made))
+            least[alike(planned)] = min(steps, least.get(alike(planned), steps))
+    return [_with_steps(each, least[alike(each)]) if alike(each) in least else each for each in stages]
+
+
+def _with_steps(planned: StagePlan, steps: int) -> StagePlan:
+    assert planned.steps is not None
     part = steps / planned.steps
     return replace(
         planned,

@@ -127,6 +127,9 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
+    if not {"minutes", "timed_minutes"} & full.keys():
+        # earlier versions left it in a run's recipe beside the steps that --set had given
+        full.pop("minutes_fp32", None)
     if "same_data_as" in full:
         full["same_data_as"] = _first_with_its_data(full["same_data_as"], before)
     full["evaluate"] = _merged(

@@ -134,15 +134,17 @@ class Stage(TrainingSettings):
     minutes_fp32: float | None = Field(
         None,
         gt=0,
+        le=1e9,
         description="the budget in place of minutes where products run in fp32 (no bf16 instructions)",
     )
     most_passes: float | None = Field(
         None,
         gt=0,
-        description="with minutes: at most so many passes over the source of documents that it reads most often",
+        le=1e9,
+        description="with minutes: at most so many passes over the source that is read most often; one step at least",
     )
     timed_minutes: float | None = Field(
-        None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
+        None, gt=0, le=1e9, description="written by a run: the budget in minutes that `steps` was timed for"
     )
 
     def budget_minutes(self, *, fp32: bool) -> float | None:

@@ -29,13 +29,13 @@ def check_stage(stage: Stage, key: str) -> None:
         )
     if stage.timed_minutes is not None and not stage.steps:
         raise UserError("is what `steps` was timed for, and needs it", key=f"{key}.timed_minutes")
-    for name in ("minutes_fp32", "most_passes"):
-        if getattr(stage, name) is not None and stage.minutes is None and stage.timed_minutes is None:
-            raise UserError("is not used: the stage has no `minutes`", key=f"{key}.{name}")
-    whole = [item for item in stage.mixture if item.source != "dialogues" and item.granularity == "document"]
-    if stage.most_passes is not None and not whole:
+    if stage.most_passes is not None and stage.minutes is None and stage.timed_minutes is None:
+        raise UserError("is not used: the stage has no `minutes`", key=f"{key}.most_passes")
+    if stage.most_passes is not None and not any(item.reads_all for item in stage.mixture):
         raise UserError(
-            "counts passes over whole documents, which the stage doesn't read", key=f"{key}.most_passes"
+            "counts passes over all documents of a source, and the stage reads none so (but functions, dialogues or "
+            "documents of some lengths)",
+            key=f"{key}.most_passes",
         )
     if stage.kind == "instruct" and stage.steps == 0:
         raise UserError("must be > 0 in an instruct stage (got 0)", key=f"{key}.steps")

@@ -8,6 +8,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.recipe import read_recipe
+from codecascade.recipe.reading import difference
 
 
 def test_set(recipe_file: Path) -> None:
@@ -39,8 +40,12 @@ def test_another_length_replaces_the_minutes_of_machines_without_bf16(recipe_fil
     assert read_recipe(recipe_file, both)["chat"].minutes_fp32 == 12
     again = read_recipe(recipe_file, [*both, "stage.chat.minutes=1"])["chat"]
     assert (again.minutes, again.minutes_fp32) == (1, None)
-    with pytest.raises(UserError, match=r"minutes_fp32: is not used: the stage has no `minutes`"):
-        read_recipe(recipe_file, [*both, "stage.chat.steps=1", "stage.chat.minutes_fp32=12"])
+    older = read_recipe(recipe_file, [*both, "stage.chat.steps=1", "stage.chat.minutes_fp32=12"])
+    assert older["chat"].minutes_fp32 is None, "what an earlier version left in a run's recipe"
+    assert difference(older, read_recipe(recipe_file, ["stage.chat.steps=1"])) is None
+    for key in ("minutes_fp32", "timed_minutes", "most_passes"):
+        with pytest.raises(UserError, match=rf"{key}: must be <= 1000000000"):
+            read_recipe(recipe_file, [*both, f"stage.chat.{key}=1e307"])
 
 
 def test_most_passes_go_with_minutes(recipe_file: Path) -> None:
@@ -49,9 +54,10 @@ def test_most_passes_go_with_minutes(recipe_file: Path) -> None:
     assert read_recipe(recipe_file, [*both, "stage.code.tokens=9000"])["code"].most_passes is None
     with pytest.raises(UserError, match=r"most_passes: is not used: the stage has no `minutes`"):
         read_recipe(recipe_file, ["stage.code.most_passes=3"])
-    functions = 'stage.code.mixture=[{source="code", share=1.0, granularity="function"}]'
-    with pytest.raises(UserError, match="counts passes over whole documents"):
-        read_recipe(recipe_file, [*both, functions])
+    for some in ('granularity="function"', "min_characters=9", "max_characters=9999"):
+        mixture = f'stage.code.mixture=[{{source="code", share=1.0, {some}}}]'
+        with pytest.raises(UserError, match="counts passes over all documents of a source"):
+            read_recipe(recipe_file, [*both, mixture])
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ def resolve_minutes(
     trained alike.
 
     Args:
-        most_steps: that a stage may take, by its name; None: any number. Of stages alike the least holds for all.
+        most_steps: that a stage may take, by its name; None: any number. Of stages alike the least holds for all that
+            are named here, which are those of this call that are not trained yet.
     """
     budget = budget_minutes(stage)
 
@@ -174,18 +175,18 @@ def resolve_minutes(
         seconds = timer.step_seconds(stage, again=True)
         steps = stage.model_copy(update={"minutes": budget}).with_step_seconds(seconds).steps
         display.say(f"{stage.name}: {budget:g} min at {seconds:.2f} s a step are {steps:,} steps")
-        limits = {each.name: limit for each in alike if (limit := most_steps.get(each.name)) is not None}
-        least = min(limits, key=lambda name: limits[name], default=None)
-        if least is not None and steps is not None and limits[least] < steps:
-            steps = limits[least]
-            whose = "" if least == stage.name else f" of {least}"
-            display.say(
-                f"{stage.name}: takes {steps:,} of them, as most_passes = {stage.most_passes:g}{whose} says"
-            )
     assert steps is not None
-    for each in alike:
-        if each.minutes is not None:
-            recipe = with_steps(recipe, each.name, steps)
+    ahead = [each.name for each in alike if each.minutes is not None and each.name in most_steps]
+    limits = {name: limit for name in ahead if (limit := most_steps[name]) is not None}
+    least = min(limits, key=lambda name: limits[name], default=None)
+    if least is not None and limits[least] < steps:
+        steps = limits[least]
+        whose = "" if least == stage.name else f" of {least}"
+        display.say(
+            f"{stage.name}: takes {steps:,} of them, as most_passes = {stage.most_passes:g}{whose} says"
+        )
+    for name in ahead:
+        recipe = with_steps(recipe, name, steps)
     return recipe
 
 

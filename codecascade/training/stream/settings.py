@@ -123,3 +123,9 @@ class MixtureItem(Settings):
                 f"max_characters ({self.max_characters}) is less than min_characters ({self.min_characters})"
             )
         return self
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether all documents of its source are read as they are, so that its bytes say what a pass is."""
+        filtered = self.min_characters or self.max_characters is not None
+        return self.source != "dialogues" and self.granularity == "document" and not filtered

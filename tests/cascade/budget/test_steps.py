@@ -126,7 +126,7 @@ def test_other_work_during_one_timing_does_not_decide(
     assert timer.known(recipe["code"]) is None
     assert timer.step_seconds(recipe["code"]) == timer.known(recipe["code"]) == before
     console = Console(file=io.StringIO(), width=200)
-    found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console), {})
+    found = resolve_minutes(recipe, recipe["code"], timer, RunDisplay(console), {"code": None})
     assert (found["code"].steps, found["code"].timed_minutes, found["code"].minutes) == (200, 20, None)
     assert machine.said == ["code: timing a step", "code: timing a step again"]
     assert "code: 20 min at 6.00 s a step are 200 steps" in console.file.getvalue()  # type: ignore[attr-defined]
@@ -142,7 +142,8 @@ def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pyte
         wider={"minutes": 10, "batch_tokens": 4 * data["stage"][0]["batch_tokens"]},
     )
     timer = BusyMachine(monkeypatch, 3.0).timer()
-    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(None), {})
+    any_number = {stage.name: None for stage in recipe.stage}
+    found = resolve_minutes(recipe, recipe["one"], timer, RunDisplay(None), any_number)
     assert {stage.name: stage.steps for stage in found.stage} == {
         "one": 200,
         "same": 200,
@@ -153,7 +154,7 @@ def test_stages_alike_get_the_same_steps(data: dict[str, Any], monkeypatch: pyte
         {**to_data(found), "stage": [*to_data(found)["stage"], to_data(recipe["same"]) | {"name": "new"}]}
     )
     timer = BusyMachine(monkeypatch).timer()
-    assert resolve_minutes(added, added["new"], timer, RunDisplay(None), {})["new"].steps == 200
+    assert resolve_minutes(added, added["new"], timer, RunDisplay(None), {"new": None})["new"].steps == 200
 
 
 @pytest.mark.parametrize(("one", "other", "taken"), [(150, None, 150), (300, 400, 200), (300, 150, 150)])
@@ -174,8 +175,12 @@ def test_a_budget_in_minutes_ends_with_the_last_pass(
     added = make_recipe(
         {**to_data(found), "stage": [*to_data(found)["stage"], to_data(recipe["one"]) | {"name": "new"}]}
     )
-    assert resolve_minutes(added, added["new"], timer, RunDisplay(console), most)["new"].steps == taken
-    assert f"new: takes {taken} steps, as one does" in console.file.getvalue()  # type: ignore[attr-defined]
+    for own, wanted in ((None, taken), (7, 7)):
+        later = resolve_minutes(added, added["new"], timer, RunDisplay(console), {"new": own})
+        assert [later[name].steps for name in ("one", "new")] == [taken, wanted]
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"new: takes {taken} steps, as one does" in said
+    assert "new: takes 7 of them, as most_passes = 3 says" in said
 
 
 def test_models_of_one_shape_take_the_same_time(
