@@ -298,7 +298,9 @@ def test_the_arms_of_your_code_differ_in_one_setting() -> None:
         "minutes",
         "minutes_fp32",
         "most_passes",
+        "sequence_length",
     }
+    assert recipe["short"].sequence_length == read_recipe("your-code").stage[0].sequence_length
     gaps = {"whole_line_share", "editor_share"}
     assert changed(recipe["small-batches"], reference) == {*gaps, "too_long"}
     arms = [stage for stage in recipe.stage if stage.same_data_as and stage is not reference]
