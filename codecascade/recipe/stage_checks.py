@@ -33,8 +33,7 @@ def check_stage(stage: Stage, key: str) -> None:
         raise UserError("is not used: the stage has no `minutes`", key=f"{key}.most_passes")
     if stage.most_passes is not None and not any(item.reads_all for item in stage.mixture):
         raise UserError(
-            "counts passes over all documents of a source, and the stage reads none so (but functions, dialogues or "
-            "documents of some lengths)",
+            "needs a source of which all documents are read; the stage reads functions, dialogues or some lengths",
             key=f"{key}.most_passes",
         )
     if stage.kind == "instruct" and stage.steps == 0:

@@ -56,7 +56,7 @@ def test_most_passes_go_with_minutes(recipe_file: Path) -> None:
         read_recipe(recipe_file, ["stage.code.most_passes=3"])
     for some in ('granularity="function"', "min_characters=9", "max_characters=9999"):
         mixture = f'stage.code.mixture=[{{source="code", share=1.0, {some}}}]'
-        with pytest.raises(UserError, match="counts passes over all documents of a source"):
+        with pytest.raises(UserError, match="needs a source of which all documents are read"):
             read_recipe(recipe_file, [*both, mixture])
 
 
