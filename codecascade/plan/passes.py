@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codecascade.corpus.corpus import is_corpus
@@ -37,6 +37,11 @@ class Passes:
     passes: float | None
     corpus: str | None = None
 
+    def of_steps(self, steps: int) -> Passes:
+        """What so many steps read, of which each reads this."""
+        times = None if self.passes is None else self.passes * steps
+        return replace(self, tokens=self.tokens * steps, passes=times)
+
     @property
     def text_bytes(self) -> float:
         """Of the text that so many tokens are."""
@@ -49,22 +54,15 @@ class Passes:
         return f"{read}, {self.passes:,.2g} passes"
 
 
-def passes(recipe: Recipe, steps: Mapping[str, int | None]) -> tuple[Passes, ...]:
-    """What each stage reads of each source of documents, for the stages whose number of steps is known.
-
-    Args:
-        steps: of each stage, by its name.
-    """
-    return tuple(_passes(recipe, steps))
+def passes_of_a_step(recipe: Recipe) -> tuple[Passes, ...]:
+    """What one step of each stage reads of each source of documents."""
+    return tuple(_passes_of_a_step(recipe))
 
 
-def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]:
+def _passes_of_a_step(recipe: Recipe) -> Iterator[Passes]:
     own = _own_corpus(recipe)
     opened: dict[str | None, SplitManifest | None] = {None: None}
     for stage in recipe.stage:
-        count = steps.get(stage.name)
-        if not count:
-            continue
         total = sum(item.share for item in stage.mixture)
         for item in stage.mixture:
             if item.source == DIALOGUES:
@@ -72,7 +70,7 @@ def _passes(recipe: Recipe, steps: Mapping[str, int | None]) -> Iterator[Passes]
             place = item.corpus or own
             if place not in opened:
                 opened[place] = _training_split(place)
-            tokens = count * stage.batch_tokens * item.share / total
+            tokens = stage.batch_tokens * item.share / total
             there = _source_bytes(opened[place], item.source)
             # of functions and of documents of some lengths, the corpus does not say how many there are
             times = tokens * BYTES_PER_TOKEN / there if there and item.reads_all else None

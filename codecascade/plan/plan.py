@@ -19,7 +19,7 @@ from codecascade.plan.devices import Device, unknown_device
 from codecascade.plan.memory.phases import StageMemory, stage_memory
 from codecascade.plan.mesh import fixed_mesh
 from codecascade.plan.misfits import MEASURING, measuring_misfit, misfit_sentences, stage_misfit
-from codecascade.plan.passes import KeptTokens, Passes, kept_tokens, passes, read_too_little
+from codecascade.plan.passes import KeptTokens, Passes, kept_tokens, passes_of_a_step, read_too_little
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
@@ -37,11 +37,10 @@ class StagePlan:
         parameters: of the stage's model, with the embedding rows of its new tokens.
         config: the shape of the stage's model.
         step_flops: of one step's tokens, forward and backward.
-        flops: of all steps.
+        step_seconds: of one step on the given devices (estimate).
         choice: the mesh, why this one, and whether a step fits.
         memory: of each device, in each phase of the stage (estimate).
         sent: bytes that a device sends in a step (estimate).
-        seconds: on the given devices (estimate).
         minutes: its budget on these devices, where it has one in place of a number of steps.
         most_passes: over its documents, which may end it earlier; how early is known where the corpus is here.
     """
@@ -49,18 +48,31 @@ class StagePlan:
     name: str
     kind: str
     parent: str
+    batch_tokens: int
     parameters: int | None = None
-    tokens: int | None = None
     steps: int | None = None
-    flops: float | None = None
     choice: Choice | None = None
     memory: StageMemory | None = None
     sent: Traffic | None = None
-    seconds: float | None = None
     minutes: float | None = None
     most_passes: float | None = None
     step_flops: float | None = None
+    step_seconds: float | None = None
     config: LlamaConfig | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        return None if self.steps is None else self.steps * self.batch_tokens
+
+    @property
+    def flops(self) -> float | None:
+        """Of all steps."""
+        return None if self.steps is None or self.step_flops is None else self.steps * self.step_flops
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all steps, on the given devices (estimate)."""
+        return None if self.steps is None or self.step_seconds is None else self.steps * self.step_seconds
 
     @property
     def memory_per_device(self) -> int | None:
@@ -158,9 +170,10 @@ def make_plan(
     configs = {name: base.config for name, base in bases.items()} | shapes
     if too_large := measuring_misfit(recipe, configs, device):
         misfits[MEASURING] = too_large
-    read = passes(recipe, {planned.name: planned.steps for planned in stages})
-    stages = _limited(stages, read)
-    read = passes(recipe, {planned.name: planned.steps for planned in stages})
+    of_a_step = passes_of_a_step(recipe)
+    stages = _limited(stages, of_a_step)
+    steps = {planned.name: planned.steps for planned in stages}
+    read = tuple(each.of_steps(count) for each in of_a_step if (count := steps[each.stage]))
     kept = kept_tokens(recipe, {name: config.vocab_size for name, config in shapes.items()})
     if kept is not None:
         warnings.extend(read_too_little(read))
@@ -193,14 +206,13 @@ def _plan_stage(
     steps = stage.total_steps
     minutes = stage.budget_minutes(fp32=device.fp32 or stage.precision == "fp32") if steps is None else None
     if config is None:
-        tokens = None if steps is None else steps * stage.batch_tokens
         if stage.rows % devices and fixed is None:
             return None
         return StagePlan(
             stage.name,
             stage.kind,
             stage.parent,
-            tokens=tokens,
+            stage.batch_tokens,
             steps=steps,
             minutes=minutes,
             most_passes=stage.most_passes,
@@ -208,7 +220,6 @@ def _plan_stage(
     choice = choose_mesh(config, stage, devices, device, fixed)
     if choice is None:
         return None
-    step_flops = stage.batch_tokens * stage.flops_per_token(config)
     seconds = None
     if device.flops is not None:
         seconds = step_seconds(config, stage, choice.mesh, device, device.flops)
@@ -218,22 +229,21 @@ def _plan_stage(
         stage.name,
         stage.kind,
         stage.parent,
+        stage.batch_tokens,
         parameters=config.num_parameters(),
-        tokens=None if steps is None else steps * stage.batch_tokens,
         steps=steps,
-        flops=None if steps is None else steps * step_flops,
         choice=choice,
         memory=stage_memory(config, stage, choice.mesh, choice.memory, per_machine=device.per_machine),
         sent=traffic(config, stage, choice.mesh, device.memory),
-        seconds=None if seconds is None or steps is None else steps * seconds,
         minutes=minutes,
         most_passes=stage.most_passes,
-        step_flops=step_flops,
+        step_flops=stage.batch_tokens * stage.flops_per_token(config),
+        step_seconds=seconds,
         config=config,
     )
 
 
-def _limited(stages: Sequence[StagePlan], read: Sequence[Passes]) -> list[StagePlan]:
+def _limited(stages: Sequence[StagePlan], of_a_step: Sequence[Passes]) -> list[StagePlan]:
     """The stages with the steps of as many passes as they may make, where their minutes have more of them.
 
     Stages alike get the same steps, as a run gives them.
@@ -244,23 +254,11 @@ def _limited(stages: Sequence[StagePlan], read: Sequence[Passes]) -> list[StageP
 
     least: dict[tuple[float | None, float | None, int | None], int] = {}
     for planned in stages:
-        made = max((each.passes or 0.0 for each in read if each.stage == planned.name), default=0.0)
-        if planned.minutes and planned.most_passes and planned.steps and made > planned.most_passes:
-            steps = max(1, int(planned.steps * planned.most_passes / made))
-            least[alike(planned)] = min(steps, least.get(alike(planned), steps))
-    return [_with_steps(each, least[alike(each)]) if alike(each) in least else each for each in stages]
-
-
-def _with_steps(planned: StagePlan, steps: int) -> StagePlan:
-    assert planned.steps is not None
-    part = steps / planned.steps
-    return replace(
-        planned,
-        steps=steps,
-        tokens=None if planned.tokens is None else round(planned.tokens * part),
-        flops=None if planned.flops is None else planned.flops * part,
-        seconds=None if planned.seconds is None else planned.seconds * part,
-    )
+        most_read = max((each.passes or 0.0 for each in of_a_step if each.stage == planned.name), default=0.0)
+        if planned.minutes and planned.most_passes and planned.steps and most_read:
+            most = max(1, int(planned.most_passes / most_read))
+            least[alike(planned)] = min(most, least.get(alike(planned), planned.steps))
+    return [replace(each, steps=least.get(alike(each), each.steps)) for each in stages]
 
 
 def _cannot_share(

@@ -6,20 +6,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from one_stage_recipe import one_stage
 from rich.console import Console
 
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.plan.devices import DEVICES
 from codecascade.plan.display import plan_tables
 from codecascade.plan.plan import RecipePlan, make_plan
-from codecascade.recipe import Recipe, make_recipe, read_recipe
+from codecascade.recipe import read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-
-
-def one_stage(**stage: Any) -> Recipe:
-    top = {"name": "x", "base": stage.pop("base", "smollm2-135m"), "corpus": "stdlib"}
-    return make_recipe({**top, "stage": [{"name": "code", "kind": "code", "parent": "base", **stage}]})
 
 
 def shown(plan: RecipePlan, width: int = 1000) -> str:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from one_stage_recipe import one_stage
 
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
@@ -19,18 +20,11 @@ from codecascade.plan.memory.step import step_memory
 from codecascade.plan.mesh import can_have, meshes
 from codecascade.plan.plan import make_plan
 from codecascade.plan.traffic import step_seconds, traffic
-from codecascade.recipe import Recipe, make_recipe, read_recipe
+from codecascade.recipe import read_recipe
 from codecascade.training.parallel.settings import MeshShape
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 A100 = DEVICES["a100-80gb"]
-
-
-def one_stage(*, parallel: dict[str, Any] | None = None, **stage: Any) -> Recipe:
-    top = {"name": "x", "base": stage.pop("base", "smollm2-135m"), "corpus": "stdlib"}
-    if parallel is not None:
-        top["parallel"] = parallel
-    return make_recipe({**top, "stage": [{"name": "code", "kind": "code", "parent": "base", **stage}]})
 
 
 def shape_of(preset: str) -> LlamaConfig:

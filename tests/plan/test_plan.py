@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from one_stage_recipe import one_stage
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
@@ -25,11 +26,6 @@ from codecascade.recipe import Recipe, make_recipe, read_recipe
 from codecascade.recipe.settings import to_data
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-
-
-def one_stage(**stage: Any) -> Recipe:
-    top = {"name": "x", "base": stage.pop("base", "smollm2-135m"), "corpus": "stdlib"}
-    return make_recipe({**top, "stage": [{"name": "code", "kind": "code", "parent": "base", **stage}]})
 
 
 @pytest.mark.parametrize(
