@@ -18,12 +18,15 @@ from codecascade.training.parallel.ranks import join_world
 PROMPTS, PROMPT_TOKENS, ANSWER_TOKENS = 24, 128, 24
 """The texts that are timed: about as long as those of the infilling benchmarks, and enough of them to be decoded
 together as those are."""
+FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS = 16, 4
+"""The text that is timed first, and says how many of the others are a matter of seconds."""
 FEWEST_PROMPTS = 4
-"""Of a model for which that many would take long there are fewer; with less than these nothing is timed."""
+"""Of a model for which that many would take long there are fewer; where less than these are a matter of seconds, the
+first text is all that is timed."""
 TIMED_TOKENS = PROMPTS * (2 * PROMPT_TOKENS + ANSWER_TOKENS)
 """About as many tokens as a timing reads and writes."""
 SHORT_TIMING = 30.0
-"""Seconds that the texts may take, by an estimate."""
+"""Seconds that the first text may take by an estimate, and the others by what the first one took."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +68,33 @@ class MeasuringTimer:
     ) -> None:
         self._base, self._precision, self._load = base, precision, load
 
-    def prompts(self, parameters: int, flops: float) -> int:
-        """How many texts to time of a model of this size, so that it is a matter of seconds at an estimated speed of
-        all ranks; 0 if it can't be."""
-        each = evaluation_seconds(parameters, 2 * PROMPT_TOKENS, ANSWER_TOKENS, flops) * join_world().size
-        fitting = min(PROMPTS, int(SHORT_TIMING / each))
-        return fitting if fitting >= FEWEST_PROMPTS else 0
+    def is_short(self, parameters: int, flops: float) -> bool:
+        """Whether at least the first text of a model of this size is a matter of seconds, at an estimated speed of
+        all ranks.
 
-    def speed(self, prompts: int) -> MeasuringSpeed:
+        The estimate of a machine that is busy with other work may be many times too slow, so it decides on no more
+        than that.
+        """
+        first = evaluation_seconds(parameters, 2 * FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS, flops)
+        return first * join_world().size <= SHORT_TIMING
+
+    def speed(self) -> MeasuringSpeed:
         """Timed on the first rank; each has the whole model when it measures. All ranks must call this."""
-        return join_world().from_first(lambda: self._time(prompts))
+        return join_world().from_first(self._time)
 
-    def _time(self, prompts: int) -> MeasuringSpeed:
+    def _time(self) -> MeasuringSpeed:
         start = time.perf_counter()
         generator = self._load(self._base, self._precision)
         # Once for what a first pass has to prepare.
-        length = max(1, min(PROMPT_TOKENS, generator.context_length - ANSWER_TOKENS - 1))
-        _answer(generator, range(1), length, ANSWER_TOKENS)
+        length = _fitting(FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS, generator)
+        _answer(generator, range(1), length, FIRST_ANSWER_TOKENS)
         loading = time.perf_counter() - start
-        reading = _answer(generator, range(1, prompts + 1), length, 1)
-        both = _answer(generator, range(prompts + 1, 2 * prompts + 1), length, 1 + ANSWER_TOKENS)
-        return MeasuringSpeed(
-            loading,
-            reading / (prompts * length),
-            max(both - reading, 0.0) / (prompts * ANSWER_TOKENS),
-            join_world().size,
-        )
+        first = _read_and_written(generator, range(1, 2), FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS)
+        each = 2 * PROMPT_TOKENS * first[0] + ANSWER_TOKENS * first[1]
+        prompts = PROMPTS if PROMPTS * each <= SHORT_TIMING else int(SHORT_TIMING / each)
+        if prompts >= FEWEST_PROMPTS:
+            first = _read_and_written(generator, range(3, prompts + 3), PROMPT_TOKENS, ANSWER_TOKENS)
+        return MeasuringSpeed(loading, *first, join_world().size)
 
 
 def measuring_timer(recipe: Recipe, base: str) -> MeasuringTimer | None:
@@ -102,6 +106,20 @@ def measuring_timer(recipe: Recipe, base: str) -> MeasuringTimer | None:
     if recipe.evaluate.engine != OWN:
         return None
     return MeasuringTimer(base, measuring_precision(recipe, BASE))
+
+
+def _fitting(prompt: int, answer: int, generator: Generator) -> int:
+    """The tokens of a prompt, as many of these as fit into the model's context with an answer."""
+    return max(1, min(prompt, generator.context_length - answer - 1))
+
+
+def _read_and_written(generator: Generator, prompts: range, prompt: int, answer: int) -> tuple[float, float]:
+    """Seconds of a token that is read, and of one that is written, from prompts of these numbers and as many more."""
+    length, count = _fitting(prompt, answer, generator), len(prompts)
+    more = range(prompts.stop, prompts.stop + count)
+    reading = _answer(generator, prompts, length, 1)
+    both = _answer(generator, more, length, 1 + answer)
+    return reading / (count * length), max(both - reading, 0.0) / (count * answer)
 
 
 def _answer(generator: Generator, prompts: range, length: int, tokens: int) -> float:

@@ -98,11 +98,10 @@ def _measuring_seconds(
         tokens: of each model, those that it reads and writes.
     """
     little = sum(map(sum, tokens.values())) <= TIMED_TOKENS
-    prompts = 0 if little or base is None or timer is None else timer.prompts(base, speed)
-    if not prompts or base is None or timer is None:
+    if little or base is None or timer is None or not timer.is_short(base, speed):
         return sum(evaluation_seconds(parameters[name] or 0, *each, speed) for name, each in tokens.items())
     display.say("base: timing how fast it reads and writes")
-    timed = timer.speed(prompts)
+    timed = timer.speed()
     return sum(timed.seconds(*each, (parameters[name] or base) / base) for name, each in tokens.items())
 
 

@@ -36,11 +36,11 @@ class FakeMeasuring:
     def __init__(self, worth_while: bool) -> None:
         self.worth = worth_while
 
-    def prompts(self, parameters: int, flops: float) -> int:
-        return 7 if self.worth else 0
+    def is_short(self, parameters: int, flops: float) -> bool:
+        return self.worth
 
-    def speed(self, prompts: int) -> MeasuringSpeed:
-        assert self.worth and prompts == 7
+    def speed(self) -> MeasuringSpeed:
+        assert self.worth
         return MeasuringSpeed(1.0, 0.001, 0.01)
 
 
@@ -174,7 +174,7 @@ def test_nothing_is_timed_where_nothing_is_measured(
     data["stage"] = [data["stage"][0] | {"steps": 1000, "evaluate": {"benchmarks": []}}]
 
     class Never(FakeMeasuring):
-        def speed(self, prompts: int) -> MeasuringSpeed:
+        def speed(self) -> MeasuringSpeed:
             raise AssertionError
 
     assert "a minute or less of measuring" in said(data, FakeTimer(0.5), monkeypatch, Never(True))
@@ -186,9 +186,9 @@ def test_a_timing_is_less_work_than_what_is_measured(
     class Noted(FakeMeasuring):
         asked = 0
 
-        def speed(self, prompts: int) -> MeasuringSpeed:
+        def speed(self) -> MeasuringSpeed:
             self.asked += 1
-            return super().speed(prompts)
+            return super().speed()
 
     for documents, timed in ((1, False), (2_000, True)):
         evaluate = {"benchmarks": ["validation"], "validation": {"documents": documents, "characters": 300}}
