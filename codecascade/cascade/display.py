@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from codecascade.cascade.dialogues.display import SelfInstructDisplay
-from codecascade.generation.progress_lines import ProgressLines
+from codecascade.generation.progress_lines import RATE_WINDOW, ProgressLines
 from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
 from codecascade.training.progress_bar import ProgressBar
@@ -80,7 +80,9 @@ class RunDisplay:
             TimeRemainingColumn(),
         )
         at = ""
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(
+            *columns, console=self.console, transient=True, speed_estimate_period=RATE_WINDOW
+        ) as progress:
             bar = progress.add_task(title, total=None)
 
             def update(description: str, done: int, total: int) -> None:

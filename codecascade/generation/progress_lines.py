@@ -11,6 +11,12 @@ from codecascade.ground.format import show_seconds
 
 INTERVAL = 15.0
 """Seconds between two lines, also while nothing is finished."""
+SINCE_FIRST = 3
+"""So many items that were finished after the first ones tell how long the others take."""
+ENOUGH = 0.05
+"""Before that, the time that is left is said if this share is done."""
+RATE_WINDOW = 600.0
+"""Seconds over which a drawn bar takes its rate. In half a minute, as is usual, a large model finishes nothing."""
 
 
 class ProgressLines:
@@ -58,12 +64,14 @@ class ProgressLines:
             self._what, self._total, self._done = what, total, done
             self._before, self._skipped = done - skipped, skipped
             self._start = self._clock()
+            self._first: tuple[float, int] | None = None
             self._note = ""
 
     def advance(self) -> None:
         """One more item is finished."""
         with self._lock:
             self._done += 1
+            self._note_first()
 
     def update(self, done: int, total: int, note: str = "", skipped: int = 0) -> None:
         """So many items are finished; ``note`` is said with them.
@@ -73,12 +81,13 @@ class ProgressLines:
         """
         with self._lock:
             self._done, self._total, self._note, self._skipped = done, total, note, skipped
+            self._note_first()
 
     @property
     def time_left(self) -> str:
-        """``about 5 min left``, at the rate so far; empty if there is none, or nothing is left."""
+        """``about 5 min left``, at the rate so far; empty if that says little yet, or nothing is left."""
         with self._lock:
-            return self._left(self._clock() - self._start)
+            return self._left(self._clock())
 
     @property
     def has_rate(self) -> bool:
@@ -89,10 +98,23 @@ class ProgressLines:
     def _new(self) -> int:
         return self._done - self._skipped - self._before
 
-    def _left(self, seconds: float) -> str:
-        if self._new <= 0 or seconds <= 0 or self._total <= self._done:
+    def _note_first(self) -> None:
+        if self._first is None and self._new > 0:
+            self._first = self._clock(), self._new
+
+    def _left(self, now: float) -> str:
+        """Where many items are worked on together, as in a batch, the first ones are long in coming and the others
+        follow closely. So the rate is that since the first ones.
+        """
+        if self._first is None or self._total <= self._done:
             return ""
-        return f"about {show_seconds((self._total - self._done) * seconds / self._new)} left"
+        at, first = self._first
+        seconds, new = now - at, self._new - first
+        if new < SINCE_FIRST or seconds <= 0:
+            seconds, new = now - self._start, self._new
+            if seconds <= 0 or new < ENOUGH * (self._total - self._before - self._skipped):
+                return ""
+        return f"about {show_seconds((self._total - self._done) * seconds / new)} left"
 
     def say(self, text: str) -> None:
         """Say something else; the next line comes a whole interval later."""
@@ -108,8 +130,8 @@ class ProgressLines:
         """What is said at this moment: items, their rate, and the time that is left at this rate."""
         with self._lock:
             what, done, total, note = self._what, self._done, self._total, self._note
-            seconds, new = self._clock() - self._start, self._new
-            left = self._left(seconds)
+            now = self._clock()
+            seconds, new, left = now - self._start, self._new, self._left(now)
         if total and self._in_percent:
             count = f"{done / total:.0%}"
         elif total:

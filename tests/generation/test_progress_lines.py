@@ -14,10 +14,36 @@ def test_lines_have_the_rate_and_the_time_left() -> None:
     assert lines.line() == "generating: 0 of 164 in 30 s"
     for _ in range(4):
         lines.advance()
-    assert lines.line() == "generating: 4 of 164 in 30 s, 8.0 a minute, about 20 min left"
+    assert lines.line() == "generating: 4 of 164 in 30 s, 8.0 a minute"
     for _ in range(86):
         lines.advance()
     assert lines.line() == "generating: 90 of 164 in 30 s, 3.0 a second, about 25 s left"
+
+
+def test_what_is_answered_together_is_not_promised_by_the_first_answer() -> None:
+    """Twenty-four prompts are read before one is answered; the answers then come one after the other."""
+    now = [0.0]
+    lines = ProgressLines("generating", 480, print, clock=lambda: now[0])
+    now[0] = 120.0
+    lines.advance()
+    assert lines.line() == "generating: 1 of 480 in 2 min, 0.5 a minute"
+    for at in (130.0, 140.0, 150.0):
+        now[0] = at
+        lines.advance()
+    assert lines.line().endswith("1.6 a minute, about 1 h 19 min left")
+    lines.begin("judging", 480)
+    now[0] += 10.0
+    lines.advance()
+    assert not lines.time_left, "the work before has another rate"
+
+
+def test_one_by_one_the_time_left_is_that_of_the_ones_before() -> None:
+    now = [0.0]
+    lines = ProgressLines("files", 1000, print, clock=lambda: now[0])
+    for at in range(1, 5):
+        now[0] = 60.0 * at
+        lines.advance()
+    assert lines.time_left == "about 16 h 36 min left"
 
 
 def test_a_line_is_said_while_nothing_is_finished_and_none_afterwards() -> None:

@@ -18,7 +18,7 @@ from codecascade.evaluation.metrics import Metric, left_to_right
 from codecascade.evaluation.notation import NOT_RUN, is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
-from codecascade.generation.progress_lines import ProgressLines
+from codecascade.generation.progress_lines import RATE_WINDOW, ProgressLines
 from codecascade.ground.format import show_seconds
 
 _LINES = 10
@@ -57,6 +57,7 @@ class EvaluationDisplay:
             TimeRemainingColumn(),
             console=console,
             disable=not self._drawn,
+            speed_estimate_period=RATE_WINDOW,
         )
         for name in names:
             self._bars[name] = self._progress.add_task(name, total=None, start=False, count="", figure="")
