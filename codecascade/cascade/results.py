@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.corpus.sources.find import NAMED
+from codecascade.evaluation.analysis.groups import Figures
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
+from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.format import counted, listed, show_bytes
 from codecascade.instruct.dialogues.settings import DialogueSource
@@ -104,6 +106,26 @@ def make_run_report(
         questions=tuple(map(_question, recipe.compare)),
         code="the corpus" if set(recipe.corpus) <= NAMED.keys() else "your code",
     )
+
+
+def figures_not_given(recipe: Recipe, run: RunFolder, name: str) -> Iterator[str]:
+    """A sentence for each figure of the recipe's comparisons that a model lacks, which is measured now.
+
+    Its benchmark may know no such figure, or gives it only by other settings. The report would say so in the end.
+    """
+    for index, block in enumerate(recipe.compare):
+        figures = Figures(run.evaluation(name).parent, block.settings_differ)
+        reference, *others = block.groups.values()
+        for number, figure in enumerate(block.figures):
+            if figure.benchmark not in recipe.measured[name].benchmarks:
+                continue  # the plan has said so
+            asked = [figure.against or figure.metric_name] * (name in reference)
+            asked += [figure.metric_name] * any(name in group for group in others)
+            for metric in dict.fromkeys(asked):
+                try:
+                    figures.check(figure.benchmark, metric, name)
+                except UserError as error:
+                    yield f"compare[{index}].figures[{number}]: can't be compared, for {error.message}"
 
 
 def _question(block: CompareSettings) -> Question:

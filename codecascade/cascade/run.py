@@ -28,7 +28,7 @@ from codecascade.cascade.measure import (
     sandbox_for,
 )
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
-from codecascade.cascade.results import make_run_report, write_run_results
+from codecascade.cascade.results import figures_not_given, make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder, serve_hint
 from codecascade.cascade.run_inputs import RunInputs
@@ -164,9 +164,8 @@ class _Cascade:
                 self._train(self.recipe[name])
             self.copies.model(name)
             self._measure(name, str(self.folder.model(name)), self.recipe[name].evaluate)
-        if self.world.first:
-            for part in summary(self.report, self.folder.path):
-                self.display.show(part)
+        for part in summary(self.report, self.folder.path) if self.world.first else ():
+            self.display.show(part)
         with self.display.task("copying"):
             self.copies.finish()
 
@@ -239,9 +238,8 @@ class _Cascade:
 
     def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
         if passes > MANY_PASSES:
-            self.display.say(
-                f"{stage.name}: its tokens are about {passes:,.0f} passes over {source!r}; fewer may do better"
-            )
+            about = f"its tokens are about {passes:,.0f} passes over {source!r}"
+            self.display.say(f"{stage.name}: {about}; fewer may do better")
 
     # ---- a stage
 
@@ -332,7 +330,10 @@ class _Cascade:
         keep(self.results[name])
         last = [*self.bases, *self.ahead.stages][-1]
         # Of a model that was measured before nothing is new, and the last one's report has all.
-        if name == last or not self.folder.is_measured(name, settings):
+        new = not self.folder.is_measured(name, settings)
+        for sentence in figures_not_given(self.recipe, self.folder, name) if new else ():
+            self.display.say(sentence)
+        if new or name == last:
             self._report()
         self.folder.note_measured(name, settings)
 

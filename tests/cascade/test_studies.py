@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from codecascade.cascade.run import run_cascade
 from codecascade.model.folder import load_folder
@@ -99,11 +101,18 @@ def test_the_first_arms_of_a_study_are_compared_before_the_others_are_trained(
     data: dict[str, Any], tmp_path: Path
 ) -> None:
     folder, recipe = tmp_path / "run", make_recipe(study(data, LONGER))
-    assert run_cascade(recipe, folder, until="plain")
+    console = Console(file=io.StringIO(), width=300)
+    assert run_cascade(recipe, folder, until="plain", console=console)
     (asked,) = json.loads((folder / "comparisons.json").read_text())
     assert [figure["second"] for figure in asked["figures"]] == ["seed"]
     assert "long is not measured yet" in asked["missing"]
     assert "Not compared: long is not measured yet" in (folder / "report.html").read_text()
+    # What no model will have is said as soon as one is measured that should have it, not at the end of all.
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    lacking = (
+        "compare[0].figures[1]: can't be compared, for seed-1 has no infilling_loss of validation by problem"
+    )
+    assert said.count(lacking) == 1 and said.index(lacking) < said.index("plain: step 1 of 2")
 
 
 def test_models_are_compared_without_any_stage(data: dict[str, Any], tmp_path: Path) -> None:

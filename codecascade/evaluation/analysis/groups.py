@@ -132,6 +132,15 @@ class Figures:
             higher,
         )
 
+    def check(self, benchmark: str, metric: str, model: str) -> None:
+        """Raises:
+        UserError: the model has no such figure that can be compared.
+        """
+        _, scores = self._read(benchmark, model)
+        if metric not in scores:
+            listed = ", ".join(scores) or "none"
+            raise UserError(f"{model} has no {metric} of {benchmark} by problem; it has {listed}")
+
     def _matched(
         self, benchmark: str, metric_of_first: str, metric: str, first: str, second: str
     ) -> tuple[Scores, Scores]:
@@ -139,10 +148,8 @@ class Figures:
         one, of_one = self._read(benchmark, first)
         two, of_two = self._read(benchmark, second)
         self._refuse_other_settings(one, two, first, second)
-        for model, wanted, scores in ((first, metric_of_first, of_one), (second, metric, of_two)):
-            if wanted not in scores:
-                listed = ", ".join(scores) or "none"
-                raise UserError(f"{model} has no {wanted} of {benchmark} by problem; it has {listed}")
+        for model, wanted in ((first, metric_of_first), (second, metric)):
+            self.check(benchmark, wanted, model)
         before, after = of_one[metric_of_first], of_two[metric]
         if {*before.keys} != {*after.keys}:
             # in other layouts the same problems have other keys
