@@ -2,10 +2,11 @@
 
 Not addresses are ``this@Activity.name``, ``cells@meta.data``, ``x@layer.weight``, ``logo@2x.png``,
 ``getty@tty1.service`` and ``git@github.com:owner/name``. An address ends in a known top-level domain, and nothing
-around it indicates code. In languages where such an expression is code, it must be in a string or a comment. Some
-domains are also member names or file extensions (``.name``, ``.data``, ``.py``); they need further evidence:
-brackets, ``mailto:``, a word such as ``author`` before the address. Host logins (``git@``, ``ssh user@host``) and
-names of ciphers (``zlib@openssh.com``) are kept, because they name no person's mailbox.
+around it indicates code. In languages where such an expression is code, it must be in a string or a comment, or end
+in ``.com`` and the like, for any short name may be a member's (``x@m.se``). Some domains are also member names or
+file extensions (``.name``, ``.data``, ``.py``); they need further evidence: brackets, ``mailto:``, a word such as
+``author`` before the address. Host logins (``git@``, ``ssh user@host``) and names of ciphers (``zlib@openssh.com``)
+are kept, because they name no person's mailbox.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ _NO_MAILBOX = re.compile(r"(?i)(?:git|this|super|self|hg|svn|gitlab|gitea)$")
 _CIPHERS = re.compile(r"(?:^|\.)(?:openssh\.com|libssh\.org)$")
 _CIPHER = re.compile(r"(?:[a-z]+\d*-)*(?:aes|cbc|chacha20|des|hmac|rijndael|seed|umac)\b")
 _LOGIN = re.compile(
-    r"(?:^|[\s`$\"'(;&|>])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|autossh)\s[^\n@]{0,80}$"
+    # A command, also by its path, as a variable (``$(SSH)``), or as an item of a list.
+    r"(?i:(?:^|[\s`$\"'(;&|>/={])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|autossh)[)}]?"
+    r"(?:\s|[\"'],\s?[\"'])(?P<arguments>[^\n;|&]{0,200})$)"
+    r"|(?i:(?:^|[\s_\"'({,-])(?:host|server|remote)s?[\"']?\s?[:=]\s?[\"']?$)"
 )
+_CONTINUED = re.compile(r"\\\n[ \t]*")
+"""A command that goes on in the next line."""
 _PASSWORD = re.compile(r"://[^\s/@\"'<>]*:$")
 _MAIL = re.compile(
     r"(?i)(?:e-?mails?|mailbox|mail|authors?|maintainers?|contact|copyright|\(c\)|©|reported-by|signed-off-by"
@@ -57,7 +63,11 @@ aero asia berlin biz cat com coop dev edu email eu gov info int jobs mil mobi mu
 """
 _PLAIN = frozenset(_MAIL_DOMAINS.split())
 """Longer top-level domains with many mailboxes that no member is named after."""
-_UNMISTAKABLE = frozenset({"com", "edu", "gov", "int", "mil", "org"}) | (COUNTRIES - _ENDINGS - _OWN_WORDS)
+_NO_MEMBERS = frozenset({"com", "edu", "gov", "mil", "org"})
+"""In an expression any other short name is likelier a member's."""
+_ANY_CASE = frozenset({"int", *_NO_MEMBERS}) | (COUNTRIES - _ENDINGS - _OWN_WORDS)
+_ALL_CODE = frozenset({"sql", "plsql"})
+"""Languages whose expressions ``a@b.c`` end like addresses: a database link ends in a host's name."""
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
 
 
@@ -73,17 +83,19 @@ def find_emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
     regions = Regions(text, language)
     for match in _ADDRESS.finditer(text):
         start = match.start()
+        if language == "tex" and text[start - 1 : start] == "\\":
+            continue  # in packages the sign is a letter of a command's name
         if text[start - 1 : start] == "\\" and _ESCAPE.search(text[max(start - 40, 0) : start]):
             # The n of "\njo@corp.io" belongs to the escape.
             start += 1
-        if start < match.end("local") and _is_address(text, match, start, regions):
+        if start < match.end("local") and _is_address(text, match, start, regions, language):
             yield start, match.end()
 
 
-def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -> bool:
+def _is_address(text: str, match: re.Match[str], start: int, regions: Regions, language: str) -> bool:
     local, domain, top = match["local"], match["domain"].lower(), match["top"]
     known = top.lower() in COUNTRIES or top.lower() in GENERIC
-    if not known or not (top.islower() or top.isupper() or top.lower() in _UNMISTAKABLE):
+    if not known or not (top.islower() or top.isupper() or top.lower() in _ANY_CASE):
         return False
     around = text[start - 1 : start] + text[match.end() : match.end() + 1]
     if (
@@ -98,7 +110,7 @@ def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -
     top = top.lower()
     before = text[text.rfind("\n", max(start - 120, 0), start) + 1 : start][-120:]
     if (
-        _LOGIN.search(before)
+        _is_login(text, start)
         or _PASSWORD.search(before)
         or (before.endswith("/") and not _COMMENT.search(before))
     ):
@@ -106,9 +118,16 @@ def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -
     if domain.count(".") > 1 and top in COUNTRIES and domain.split(".")[-2] in _SECOND_LEVEL:
         top = "com"
     if regions.expression_at(start):
-        return top in _UNMISTAKABLE
+        return top in _NO_MEMBERS and language not in _ALL_CODE
     if top in _PLAIN or (top in COUNTRIES and top not in _ENDINGS and top != "id"):
         return True
     if around == "<>" or before.endswith(("mailto:", "mailto://", "email{")) or _MAIL.search(before):
         return True
     return top not in _ENDINGS and top not in _OWN_WORDS and around in ('""', "''", "``")
+
+
+def _is_login(text: str, start: int) -> bool:
+    """Whether a host is logged in to at ``start``: what comes before is a command such as ssh, or a host's name."""
+    before = _CONTINUED.sub(" ", text[max(start - 300, 0) : start])
+    login = _LOGIN.search(before[before.rfind("\n") + 1 :])
+    return login is not None and not _MAIL.search(login["arguments"] or "")

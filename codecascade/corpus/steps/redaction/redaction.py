@@ -38,8 +38,9 @@ _VAGUE = ("ArtifactoryDetector",)
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
-    # A product's: Chrome/81.0.4044.111.
-    r"|\w/$"
+    # A product's (Chrome/81.0.4044.111), an archive's (oracle-19.3.0.1.zip), an image's (oracle/database:19.3.0.1), a
+    # library's (com.oracle:ojdbc8:12.2.0.1), a package's (install foo=14.2.0.1).
+    r"|\w/$|[A-Za-z]\w*-$|(?<!/)\b[\w-]+/[\w./-]*\w:$|\w:[\w.-]+:$|\b(?:install|add)\b[^\n]*\s[\w.+-]+=(?:\d+:)?$"
 )
 _PUBLIC_SERVERS = frozenset(
     [
@@ -79,10 +80,21 @@ _ASSIGNED = re.compile(
 )
 # The rest of a key that is longer than its pattern.
 _REST = re.compile(r"[\w+/=-]*")
+_PARTS = re.compile(r"(?P<letters>[A-Z]?[a-z]+|[A-Z]+(?![a-z]))|\d+")
+_LEAST_WORDS, _LEAST_LETTERS, _MOST_NUMBERS, _MOST_SHORT = 4, 3.5, 2, 0.35
+"""A name has so many words, of so many letters on average, no more numbers, and no larger share of words of one or
+two letters. Random characters change between cases and digits more often: of those of 20 letters and digits this
+holds for one in 250."""
+_SEPARATED = re.compile(r"(?:(?:[A-Za-z]+|v?\d{1,4})[_-])*(?:[A-Za-z]+|v?\d{1,4})")
+"""A name whose words and numbers are separated may have more of these."""
 _WORD, _DIGIT, _ESCAPE = re.compile(r"\w"), re.compile(r"\d"), re.compile(r"(?<!\\)\\[nrtbf]$")
 _OF_FIXED_LENGTH = re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}[\w+/=]")
 """A longer text that begins like an Amazon key is a part of encoded data."""
 _SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
+_LONGEST_KEY = 10_000
+"""Characters. Longer ones are data that happen to contain what keys begin with."""
+_UNBOUNDED = re.compile(r"(?<!\\)\.([+*])")
+"""``.+`` in a pattern: on a line of many beginnings each would look through the whole line."""
 # An address that begins with a smaller number is probably a version or a section number.
 _LARGEST_SECTION = 10
 # Bits per character of a text that counts as random.
@@ -184,6 +196,7 @@ def _assigned_keys(text: str, language: str) -> Iterator[Span]:
 
 def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
     for pattern in patterns:
+        rest = -1
         for match in pattern.finditer(text):
             groups = range(1, pattern.groups + 1)
             start, end = match.span(
@@ -193,8 +206,12 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
             start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
             end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
             # The pattern also matches an empty string.
-            end += len(_REST.match(text, end)[0])  # type: ignore[index]
-            if end - start <= _SHORTEST_KEY or _is_placeholder(text[start:end]):
+            if end > rest:
+                rest = _REST.match(text, end).end()  # type: ignore[union-attr]
+            end = rest
+            if not _SHORTEST_KEY < end - start <= _LONGEST_KEY:
+                continue
+            if _is_placeholder(text[start:end]) or _is_name(text[start:end]):
                 continue
             # A key begins and ends at word boundaries. An identifier such as ghs_written_by_somebody contains no
             # digit.
@@ -215,7 +232,7 @@ def _emails(text: str, language: str) -> Iterator[Span]:
 
 def _ip_addresses(text: str, language: str) -> Iterator[Span]:
     for match in _IP.finditer(text):
-        before = text[max(0, match.start() - 24) : match.start()]
+        before = text[max(0, match.start() - 80) : match.start()]
         if _is_personal(match[0]) and not _VERSION_BEFORE.search(before):
             yield (*match.span(), IP_ADDRESS)
 
@@ -241,7 +258,8 @@ RULES = (
 
 
 def _is_personal(address: str) -> bool:
-    """Whether an address may belong to somebody: public, not a known name server, not a version or section number."""
+    """Whether an address may belong to somebody: public, of one machine, not a known name server, not a version or
+    section number."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -249,6 +267,7 @@ def _is_personal(address: str) -> bool:
     numbers = [int(part) for part in address.split(".")]
     return (
         parsed.is_global
+        and not parsed.is_multicast
         and address not in _PUBLIC_SERVERS
         and numbers[0] > _LARGEST_SECTION
         and numbers[3] > 0
@@ -260,6 +279,18 @@ def _is_placeholder(text: str) -> bool:
         len(set(text)) < 6
         or any(sign in text for sign in "<{$%")
         or bool(re.search(r"(?i)x{6}|example|test|dummy|12345678|abcdef", text))
+    )
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is made of words, as ``get_pass_for_stage_2`` and ``createTokenForUserWithRole2`` are."""
+    parts = list(_PARTS.finditer(text))
+    words = [match["letters"] for match in parts if match["letters"]]
+    return (
+        len(words) >= _LEAST_WORDS
+        and (len(parts) - len(words) <= _MOST_NUMBERS or _SEPARATED.fullmatch(text) is not None)
+        and sum(map(len, words)) >= _LEAST_LETTERS * len(words)
+        and sum(len(word) < 3 for word in words) <= _MOST_SHORT * len(words)
     )
 
 
@@ -286,5 +317,7 @@ def key_patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
             continue
         for pattern in patterns:
             by_name = "|pass|token)" in pattern.pattern or "secret[-_]?" in pattern.pattern
-            (assigned if by_name and "aws" not in pattern.pattern else known).append(pattern)
+            bounded = _UNBOUNDED.sub(lambda sign: f".{{{int(sign[1] == '+')},500}}", pattern.pattern)
+            kind = assigned if by_name and "aws" not in pattern.pattern else known
+            kind.append(re.compile(bounded, pattern.flags))
     return known, assigned

@@ -17,8 +17,14 @@ _PYTHON = (
 _CHARACTER = r"'(?:[^'\\\n]|\\[^\n]{1,9}?)'"
 _HASKELL = rf"--[^\n]*|\{{-(?s:.*?)(?:-\}}|\Z)|{_DOUBLE}|{_CHARACTER}"
 _ML = rf"\(\*(?s:.*?)(?:\*\)|\Z)|{_DOUBLE}|{_CHARACTER}"
+_VERILOG = rf"{_C_COMMENTS}|{_ON_ONE_LINE}"
 _KOTLIN = rf"{_C_COMMENTS}|{_TRIPLE}|{_ON_ONE_LINE}|{_CHARACTER}"
+_SQL = r"--[^\n]*|/\*(?s:.*?)(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)"
 _MATLAB = rf"%[^\n]*|\.\.\.[^\n]*|(?<![\w)\]}}.'])'(?:[^'\n]|'')*'?|{_ON_ONE_LINE}"
+
+_FIELDS = frozenset({"python", "cython"})
+"""Languages whose strings of the prefix ``f`` have expressions in braces."""
+_FORMATTED = re.compile(r"(?i)(?<![a-z0-9_])(?:f|rf|fr|t|rt|tr)$")
 
 REGIONS = {
     language: re.compile(pattern)
@@ -38,13 +44,17 @@ REGIONS = {
         "nix": rf"#[^\n]*|/\*(?s:.*?)(?:\*/|\Z)|''(?s:.*?)(?:''|\Z)|{_DOUBLE}",
         "ocaml": rf"{_ML}|\{{\|(?s:.*?)(?:\|\}}|\Z)",
         "octave": rf"#[^\n]*|{_MATLAB}",
+        "plsql": _SQL,
         "purescript": _HASKELL,
         "python": _PYTHON,
         "r": rf"#[^\n]*|{_DOUBLE}|'(?:[^'\\]|\\(?s:.))*(?:'|\Z)|`[^`\n]*`?",
         "reason": rf"{_C_COMMENTS}|{_DOUBLE}|{_CHARACTER}",
         "rust": rf'{_C_COMMENTS}|r(?P<hashes>#+)"(?s:.*?)(?:"(?P=hashes)|\Z)|{_DOUBLE}|{_CHARACTER}',
         "scala": _KOTLIN,
+        "sql": _SQL,
         "standard ml": _ML,
+        "systemverilog": _VERILOG,
+        "verilog": _VERILOG,
     }.items()
 }
 """For each language, the pattern of a string or a comment."""
@@ -55,6 +65,7 @@ class Regions:
 
     def __init__(self, text: str, language: str) -> None:
         self._text, self._pattern = text, REGIONS.get(language)
+        self._fields = language in _FIELDS
         self._starts: list[int] | None = None
         self._ends: list[int] = []
 
@@ -66,4 +77,13 @@ class Regions:
             spans = [match.span() for match in self._pattern.finditer(self._text)]
             self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         before = bisect_right(self._starts, position) - 1
-        return before < 0 or position >= self._ends[before]
+        if before < 0 or position >= self._ends[before]:
+            return True
+        return self._fields and self._in_a_field(self._starts[before], position)
+
+    def _in_a_field(self, start: int, position: int) -> bool:
+        """Whether a position is in the braces of a formatted string that begins at ``start``."""
+        if not _FORMATTED.search(self._text[max(start - 3, 0) : start]):
+            return False
+        inside = self._text[max(start, position - 200) : position].replace("{{", "").replace("}}", "")
+        return inside.rfind("{") > inside.rfind("}")

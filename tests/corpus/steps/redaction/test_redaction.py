@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work import grows_linearly
 
 from codecascade.corpus.documents import batch_from_documents, document
 from codecascade.corpus.steps.redaction.redaction import redact, redact_batch
@@ -50,7 +51,10 @@ def test_every_rule_has_a_hint(secret: str) -> None:
     """A batch is searched by hints first; none of them may hide a secret."""
     texts = [CODE, f"x = {secret}\n", CODE, f"é漢 {secret}"]
     batch = batch_from_documents(
-        [document(t, path="a", repository="r", language="python", license="MIT", kind="code") for t in texts]
+        [
+            document(t, path="a", repository="r", language="text", license="MIT", kind="natural_language")
+            for t in texts
+        ]
     )
     outcome = redact_batch(batch)
     assert outcome.kept["text"].to_pylist() == [redact(text)[0] for text in texts]
@@ -79,6 +83,16 @@ def test_every_rule_has_a_hint(secret: str) -> None:
         "AUTHOR='supercop-20221122/crypto_sign/ed25519/Ref'",
         "data = 'BWohBCABIANLIQVBASEBIAUNAtAK" + "IAQ7R2T9W4Z6X8V1B3BCABIANLIQ'",
         "data = '+AK" + "IAQ7R2T9W4Z6X8V1B3BCABIANLIQ'",
+        "key = compute_cache_key_for_user_and_session_v2_ab(user)",
+        "token := parseAuthorizationBearerTokenFromHeaderV2And(r)",
+        "const char *pass = get_pass_for_renderer_stage_2_of_pipeline_xx;",
+        "return MessageAuthenticationType.SHA256.getAlgorithmIdentifierNameFrom1(this);",
+        "switch (n) { case 16777216:handle_large_allocation_request_in_pool_2(n); }",
+        "key: pip-cache-ubuntu-22-04-python-3-requirements",
+        "224.0.0.251 239.255.255.250 224.0.0.252 255.255.255.255",
+        "'com.google.android.gms:play-services:11.8.0.1' 'com.oracle:ojdbc8:12.2.0.1'",
+        "FROM oracle/database:19.3.0.1\nRUN apt-get install -y foo=14.2.0.1 bar=2:12.1.0.3",
+        "yum install x-11.2.0.4; wget https://x.org/oracle-19.3.0.1.zip",
         "Chrome/81.0.4044.111 YaBrowser/24.1.2.87 GSA/11.13.5.21.arm",
         "http://user:password@acme.com/ and mongodb://me:YOUR_PASSWORD@host:27017/ and ftp://a:****@b.com/",
     ],
@@ -106,3 +120,8 @@ def test_redaction_leaves_the_rest_alone(before: str, secret: str, after: str) -
     assert sum(counts.values()) >= 1 and redact(clean)[0] == clean
     pieces = re.split("<EMAIL>|<KEY>|<PASSWORD>|<IP_ADDRESS>", clean)
     assert all(piece in text for piece in pieces)
+
+
+@pytest.mark.parametrize("unit", ["xoxb-1-", "//a:_authToken", "gh" + "p_a1", "key = ", "12345678:a", "a@b."])
+def test_hostile_texts_take_no_longer_than_their_length(unit: str) -> None:
+    assert grows_linearly(redact, lambda size: unit * (size // len(unit)), size=50_000)
