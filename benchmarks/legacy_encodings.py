@@ -25,6 +25,12 @@ FAMILIES = {
     "Central (cp1250, ISO 8859-2)": {name: ["cp1250", "iso8859_2"] for name in ("cs", "hr", "hu", "pl", "sk")},
     "Turkish (cp1254)": {"tr": ["cp1254"]},
     "Cyrillic (cp1251, KOI8)": {"bg": ["cp1251"], "ru": ["cp1251", "koi8_r"], "uk": ["cp1251", "koi8_u"]},
+    "Cyrillic of DOS (cp866)": {"bg": ["cp866"], "ru": ["cp866"]},
+    "Western of DOS (cp850)": {name: ["cp850"] for name in ("da", "de", "es", "fi", "fr", "it", "pt_BR", "sv")},
+    "Greek (cp1253)": {"el": ["cp1253"]},
+    "Hebrew (cp1255)": {"he": ["cp1255"]},
+    "Arabic (cp1256)": {"ar": ["cp1256"]},
+    "Thai (cp874)": {"th": ["cp874"]},
     "Chinese (GBK, Big5)": {
         "zh_CN": ["gbk"], "zh_Hans": ["gbk"], "zh_TW": ["big5"], "zh_Hant": ["big5"],
     },

@@ -68,6 +68,9 @@ class DecodedText(NamedTuple):
 def decoded(data: bytes) -> DecodedText:
     """Decode a file: by its byte order mark, as UTF-8, by the encoding it declares, or by the most plausible one.
 
+    Marks at its beginning and DOS's end of a file are no part of the text. Where all lines end as on old Macs, by a
+    carriage return alone, they end by a newline here.
+
     UTF-8 with a few invalid bytes, as in lists of names that grew over years, is read as UTF-8; the invalid bytes
     are read as Windows-1252. Other texts without a declaration are decoded by
     :func:`codecascade.corpus.reading.legacy_encodings.best_encoding`.
@@ -75,6 +78,14 @@ def decoded(data: bytes) -> DecodedText:
     Raises:
         UnreadableError: it is binary, or no encoding fits.
     """
+    text, encoding = _decoded(data)
+    text = text.lstrip("\ufeff").removesuffix("\x1a")
+    if "\r" in text and "\n" not in text:
+        text = text.replace("\r", "\n")
+    return DecodedText(text, encoding)
+
+
+def _decoded(data: bytes) -> DecodedText:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strictly(data, encoding)

@@ -8,7 +8,8 @@ evidence of Japanese. ``docs/corpus.md`` has the measured accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import codecs
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -31,7 +32,8 @@ _CENTRAL = (
     "áéíóöőúüűÁÉÍÓÖŐÚÜŰ", "čćđšžČĆĐŠŽ", "ăâîşţĂÂÎŞŢ", "äöüßÄÖÜ",
 )  # fmt: skip
 _TURKISH = ("çğıöşüâÇĞİÖŞÜ",)
-_BY_FREQUENCY = {
+# The letters of other alphabets by their cost: the logarithm of how rare they are.
+_CYRILLIC = {
     2.4: "оеаи",
     2.8: "нтсрвлі",
     3.4: "кмдпу",
@@ -40,14 +42,41 @@ _BY_FREQUENCY = {
     5.5: "цщэфїє",
     6.5: "ёъґў",
 }
-_CYRILLIC = {letter: cost for cost, letters in _BY_FREQUENCY.items() for letter in letters}
+_GREEK = {
+    2.4: "αοιε",
+    2.7: "τσςνηά",
+    3.1: "υρπκί",
+    3.5: "μλόέ",
+    4.0: "ωδγή",
+    4.5: "χθφύώ",
+    5.3: "βξζψ",
+    7.0: "ϊϋΐΰ",
+}
+_HEBREW = {2.3: "יוה", 2.7: "לארת", 3.0: "שמבנ", 3.6: "דעחקפכם", 4.4: "טגצסזן", 6.0: "ךףץ"}
+_ARABIC = {
+    2.2: "ال",
+    2.8: "يمونرت",
+    3.3: "بةعدسفهكأ",
+    4.0: "قحجشصخ",
+    4.7: "طىإضذثز",
+    5.6: "غءظئؤآ",
+    7.0: "ًٌٍَُِّْ،؟؛",
+}
+_THAI = {
+    2.6: "านร", 3.0: "อกเง่", 3.3: "มยลวด้ัีิ", 3.7: "ทสตปบคหแ", 4.2: "จพชขืุะใไ", 4.8: "ูำโผถ์", 5.5: "ซณธศึ็ๆ",
+    6.2: "ษภฟญ", 7.0: "ฐฏฎฑฒฉฌฝฤฮฬ",
+}  # fmt: skip
+_THAI_ABOVE = frozenset("่้๊๋ัีิืึุู์็ำ")
+"""What stands above or below a letter of Thai and never without one."""
 _WORDS_OF_ONE = frozenset("ивскоаяуйзіВСКОАЯУИЗ")
 _SIGNS = frozenset("©®™°µ±§«»·•…–—‘’“”„€£²³½¼×\xa0\xad№")
+_IN_WORDS = "’·\xa0\xad"
 # Accents without a letter. No text has them by themselves; the acute one is left out, as it stands for an apostrophe.
 _LONE_ACCENTS = frozenset("˙˛˝ˇ˘¸¨¯")
 _CJK_SIGNS = frozenset(
     "、。，．：；？！（）「」『』【】《》〈〉〔〕・ー～—…“”‘’　·％＝＋－／＊＜＞＃＆＠＿｜￥々〇"
 )
+_BOX_DRAWING = ("\u2500", "\u259f")
 _FREQUENT_HANZI = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种"
     "事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日者意无力它与长把机十民第公此"
@@ -80,7 +109,8 @@ def best_encoding(data: bytes) -> str | None:
     found: list[tuple[float, int, str]] = []
     for index, candidate in enumerate(CANDIDATES):
         try:
-            text = sample.decode(candidate.name)
+            # The sample may end within a character.
+            text = codecs.getincrementaldecoder(candidate.name)().decode(sample)
             data.decode(candidate.name)
         except UnicodeDecodeError:
             continue
@@ -98,10 +128,7 @@ def _sample(data: bytes) -> bytes:
     size = 0
     for line in data.splitlines():
         if not line.isascii() and line not in lines:
-            # No character of any candidate encoding contains a byte below 0x30, so a cut at a space splits none.
-            lines[line[:EXAMINED] if len(line) <= EXAMINED else line[: line.rfind(b" ", 0, EXAMINED) + 1]] = (
-                None
-            )
+            lines[line[:EXAMINED]] = None
             size += len(line)
             if size > EXAMINED:
                 break
@@ -124,7 +151,13 @@ def _runs(text: str) -> Iterable[tuple[str, str, str]]:
 # ---- alphabets of Latin letters ---------------------------------------------------------------------------
 
 
-def _latin(languages: tuple[str, ...], mixed: float) -> Callable[[str], float]:
+def _latin(languages: tuple[str, ...], mixed: float, letter: float = 3.3) -> Callable[[str], float]:
+    """The cost of a text in one of some languages of Latin letters.
+
+    Args:
+        mixed: the cost of a letter of another language than most letters of the text.
+        letter: the cost of those.
+    """
     alphabets = [frozenset(letters) for letters in languages]
 
     def cost(text: str) -> float:
@@ -139,15 +172,17 @@ def _latin(languages: tuple[str, ...], mixed: float) -> Callable[[str], float]:
                     context += _latin_context(left, char, right)
                 elif "\x80" <= char < "\xa0":
                     context += 20
+                elif _BOX_DRAWING[0] <= char <= _BOX_DRAWING[1]:
+                    context += _box_drawing(left, char, right)
                 else:
-                    inside = left.isalpha() and right.isalpha() and char not in "’·\xa0\xad"
+                    inside = left.isalpha() and right.isalpha() and char not in _IN_WORDS
                     opens = char in "¿¡" and not left.isalpha() and right > " "
                     sign = 4 if char in _SIGNS or opens else 10 if char in _LONE_ACCENTS else 7
                     context += sign + (5 if inside else 0)
             context += 6 * sum(char.isalpha() for char in run[2:])
         known = max(sum(char in alphabet for char in letters) for alphabet in alphabets)
         anywhere = sum(any(char in alphabet for alphabet in alphabets) for char in letters)
-        return context + 3.3 * known + mixed * (anywhere - known) + 9 * (len(letters) - anywhere)
+        return context + letter * known + mixed * (anywhere - known) + 9 * (len(letters) - anywhere)
 
     return cost
 
@@ -166,27 +201,55 @@ def _latin_context(left: str, char: str, right: str) -> float:
     return cost
 
 
-# ---- Cyrillic ---------------------------------------------------------------------------------------------
+def _box_drawing(left: str, char: str, right: str) -> float:
+    """A frame is mostly lines of one character; letters of another encoding that look like frames change."""
+    if char in (left, right):
+        return 1.5
+    beside = any(other.isspace() or _BOX_DRAWING[0] <= other <= _BOX_DRAWING[1] for other in (left, right))
+    return 6 if beside else 9
 
 
-def _cyrillic(text: str) -> float:
-    cost = 0.0
-    for before, run, after in _runs(text):
-        around = before + run + after
-        for index, char in enumerate(run, 1):
-            left, right = around[index - 1], around[index + 1]
-            if not "\u0400" <= char <= "\u04ff":
-                cost += 4 if char in _SIGNS else 8
-                continue
-            lower = char.lower()
-            cost += _CYRILLIC.get(lower, 9.0)
-            beside = [other for other in (left, right) if "\u0400" <= other <= "\u04ff"]
-            if not beside:
-                cost += 2 if char in _WORDS_OF_ONE and not (left + right).strip() else 6
-            if char.isupper():
-                cost += 6 if left.islower() else 1
-            if (left.isascii() and left.isalpha()) or (right.isascii() and right.isalpha()):
-                cost += 6
+# ---- Cyrillic, Greek, Hebrew, Arabic, Thai ----------------------------------------------------------------
+
+
+def _alphabet(
+    by_cost: Mapping[float, str], script: tuple[str, str], words_of_one: Collection[str] = ()
+) -> Callable[[str], float]:
+    """The cost of a text in an alphabet of its own.
+
+    Args:
+        by_cost: lower-case letters by the cost of each.
+        script: the first and the last character of the script.
+        words_of_one: letters that are words.
+    """
+    costs = {letter: cost for cost, letters in by_cost.items() for letter in letters}
+    first, last = script
+
+    def cost(text: str) -> float:
+        total = 0.0
+        for before, run, after in _runs(text):
+            around = before + run + after
+            for index, char in enumerate(run, 1):
+                left, right = around[index - 1], around[index + 1]
+                if _BOX_DRAWING[0] <= char <= _BOX_DRAWING[1]:
+                    total += _box_drawing(left, char, right)
+                    continue
+                if not first <= char <= last:
+                    inside = left.isalpha() and right.isalpha() and char not in _IN_WORDS
+                    total += (4 if char in _SIGNS else 8) + 5 * inside
+                    continue
+                total += costs.get(char.lower(), 9.0)
+                beside = [other for other in (left, right) if first <= other <= last]
+                if not beside:
+                    total += 2 if char in words_of_one and not (left + right).strip() else 6
+                if char.isupper():
+                    total += 6 if left.islower() else 1
+                if (left.isascii() and left.isalpha()) or (right.isascii() and right.isalpha()):
+                    total += 6
+                if char in _THAI_ABOVE and not first <= left <= last:
+                    total += 6
+        return total
+
     return cost
 
 
@@ -253,6 +316,9 @@ def _korean(char: str) -> float:
     return 4.5 if char in _CJK_SIGNS else 12.0 if char < "\u9fff" else 16.0
 
 
+_cyrillic = _alphabet(_CYRILLIC, ("\u0400", "\u04ff"), _WORDS_OF_ONE)
+_greek = _alphabet(_GREEK, ("\u0384", "\u03ce"), "ηοΗΟ")
+
 CANDIDATES = (
     EncodingCandidate("cp1252", 0, 8, _latin(_WESTERN, 5.5)),
     EncodingCandidate("cp1250", 3.5, 7, _latin(_CENTRAL, 7)),
@@ -261,6 +327,14 @@ CANDIDATES = (
     EncodingCandidate("cp1251", 5, 5, _cyrillic),
     EncodingCandidate("koi8_r", 5.5, 5, _cyrillic),
     EncodingCandidate("koi8_u", 6, 5, _cyrillic),
+    EncodingCandidate("cp866", 6, 5, _cyrillic),
+    EncodingCandidate("cp437", 6, 7, _latin(_WESTERN, 6.5, letter=4.5)),
+    EncodingCandidate("cp850", 6.5, 7, _latin(_WESTERN, 6.5, letter=4.5)),
+    EncodingCandidate("cp1253", 6, 5, _greek),
+    EncodingCandidate("iso8859_7", 6.5, 5, _greek),
+    EncodingCandidate("cp1255", 6, 5, _alphabet(_HEBREW, ("\u05b0", "\u05f4"))),
+    EncodingCandidate("cp1256", 6, 5, _alphabet(_ARABIC, ("\u060c", "\u06d2"), "و")),
+    EncodingCandidate("cp874", 6, 5, _alphabet(_THAI, ("\u0e01", "\u0e5b"))),
     EncodingCandidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
     EncodingCandidate("cp950", 6, 9, _east_asian(_chinese(_ideograph("big5", 0xA440, 0xC67E, 6.5)))),
     EncodingCandidate("cp932", 6, 9, _east_asian(_japanese(_ideograph("shift_jis", 0x889F, 0x9872, 6.5)))),

@@ -41,6 +41,43 @@ def test_escapes_of_a_terminal_are_no_encoding(escapes: str) -> None:
 
 
 def test_what_ends_a_file_of_dos_makes_it_not_binary() -> None:
-    assert decoded(b"int x;\r\n\x1a") == ("int x;\r\n\x1a", "utf-8")
+    assert decoded(b"int x;\r\n\x1a") == ("int x;\r\n", "utf-8")
     with pytest.raises(UnreadableError, match="binary"):
         decoded(b"int\x1a x;\x1a\r\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"x = 1\n\x1a", "x = 1\n"),
+        (codecs.BOM_UTF8 * 2 + b"x = 1\n", "x = 1\n"),
+        ("\ufeff\ufeffx = 1\n".encode("utf-16"), "x = 1\n"),
+        (b"x = 1\ry = 2\r", "x = 1\ny = 2\n"),
+        ("# Größe\rx = 1\r".encode("cp1252"), "# Größe\nx = 1\n"),
+        (b"x = 1\r\ny = 2\r\n", "x = 1\r\ny = 2\r\n"),
+        (b"x = 'a\rb'\ny = 2\n", "x = 'a\rb'\ny = 2\n"),
+    ],
+)
+def test_marks_and_the_line_ends_of_old_macs_are_no_text(data: bytes, text: str) -> None:
+    assert decoded(data).text == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sentence"),
+    [
+        ("gbk", "这是一个没有空格的很长的段落"),
+        ("shift_jis", "これは空白のない長い段落です"),
+        ("euc_kr", "이것은공백이없는긴단락입니다"),
+        ("cp1251", "этооченьдлинныйабзацбезпробелов"),
+    ],
+)
+def test_a_long_line_without_a_space_is_known_by_its_beginning(encoding: str, sentence: str) -> None:
+    for more in range(4):
+        text = "x" * more + sentence * 1000
+        assert decoded(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "cp866"])
+def test_frames_of_dos(encoding: str) -> None:
+    text = "{ ╔══════════╗\n  ║ Menu     ║\n  ╚══════════╝ }\nbegin end.\n"
+    assert decoded(text.encode(encoding)).text == text
