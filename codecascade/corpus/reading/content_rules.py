@@ -11,7 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from codecascade.corpus.reading.languages import EXTENSIONS, FILE_NAMES, INTERPRETERS, language_by_shebang
+from codecascade.corpus.reading.languages import (
+    EXTENSIONS,
+    FILE_NAMES,
+    INTERPRETERS,
+    language_by_alias,
+    language_by_shebang,
+)
 
 _EXAMINED = 50_000
 """Characters at the beginning of a text that the rules look at."""
@@ -111,9 +117,6 @@ _MODE_LINE = re.compile(
     r"-\*-\s*(?:[^*\n]*\bmode:\s*)?([\w+#-]+)\s*(?:;[^*\n]*)?-\*-"
     r"|\bvim?:[^\n]*\b(?:ft|filetype|syntax)=(\w+)"
 )
-_MODES = {"cpp": "c++", "sh": "shell", "bash": "shell", "js": "javascript", "cperl": "perl", "elisp": "emacs lisp",
-          "emacs-lisp": "emacs lisp", "lisp": "common lisp", "rst": "restructuredtext",
-          "make": "makefile"}  # fmt: skip
 LANGUAGES = frozenset(
     {*EXTENSIONS.values(), *FILE_NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE_LANGUAGES.values())
     - NOT_CODE
@@ -142,6 +145,5 @@ def language_by_mode_line(text: str) -> str | None:
     match = _MODE_LINE.search("\n".join(lines))
     if match is None:
         return None
-    mode = (match[1] or match[2]).lower()
-    mode = _MODES.get(mode, mode)
+    mode = language_by_alias(match[1] or match[2])
     return mode if mode in LANGUAGES else None

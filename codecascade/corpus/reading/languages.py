@@ -24,7 +24,7 @@ EXTENSIONS = {
         "antlr": ".g4",
         "applescript": ".applescript",
         "agda": ".agda",
-        "assembly": ".asm .s",
+        "assembly": ".asm .s .inc",
         "awk": ".awk",
         "batchfile": ".bat .cmd",
         "c": ".c .h",
@@ -72,6 +72,7 @@ EXTENSIONS = {
         "less": ".less",
         "llvm": ".ll",
         "lua": ".lua",
+        "makefile": ".mk .mak",
         "mako": ".mako",
         "metal": ".metal",
         "mlir": ".mlir",
@@ -119,7 +120,7 @@ EXTENSIONS = {
         "swift": ".swift",
         "systemverilog": ".sv .svh",
         "tcl": ".tcl",
-        "tex": ".tex .sty",
+        "tex": ".tex .sty .cls",
         "thrift": ".thrift",
         "toml": ".toml",
         "typescript": ".ts .tsx .mts .cts",
@@ -168,6 +169,50 @@ INTERPRETERS = {
 } | {"awk": "awk", "gawk": "awk", "lua": "lua", "Rscript": "r", "julia": "julia", "groovy": "groovy"}
 """The language of an interpreter in a ``#!`` line: ``identify``'s table with our names, and some additions."""
 
+_ALIASES = {
+    name: language
+    for language, names in {
+        "c#": "csharp c-sharp cs",
+        "c++": "cpp",
+        "common lisp": "common-lisp lisp",
+        "emacs lisp": "emacs-lisp elisp",
+        "f#": "fsharp f-sharp fs",
+        "go": "golang gophernotes",
+        "javascript": "js ijavascript node nodejs",
+        "julia": "ijulia",
+        "kotlin": "kt",
+        "makefile": "make",
+        "mathematica": "wolfram wolframlanguage",
+        "perl": "cperl",
+        "powershell": "pwsh",
+        "python": "ipython py pyspark sparkpython pysparkkernel xpython xeus-python",
+        "q#": "qsharp iqsharp",
+        "r": "ir sparkr",
+        "restructuredtext": "rst",
+        "ruby": "rb",
+        "rust": "rs",
+        "scala": "spark",
+        "shell": "bash sh zsh shell-session",
+        "typescript": "ts tslab",
+        "visual basic": "vb vbnet vb.net",
+    }.items()
+    for name in names.split()
+} | {"wolfram language": "mathematica", "c sharp": "c#"}
+"""Names of editors, notebooks' kernels and data sets, and ours."""
+_VERSION = re.compile(r"[ _-]?v?\d[\d.]*$")
+
+_SPEECH = """
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el
+en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu
+ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na
+nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so
+sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+_SPOKEN = frozenset(_SPEECH.split())
+"""Languages that people speak, by ISO 639-1."""
+_SPOKEN_TAG = re.compile(r"([a-z]{2})(?:[-_][a-z0-9]{2,8})*|[a-z]{3}[-_][a-z]{4}(?:[-_].*)?|english")
+"""``en``, ``pt-br``, ``eng_latn``."""
+
 DOCUMENTATION = frozenset({"asciidoc", "markdown", "restructuredtext", "text"})
 """Languages whose documents count as natural language related to code."""
 
@@ -190,6 +235,29 @@ def language_by_name(name: str) -> str | None:
     if language in DOCUMENTATION and _LEGAL_OR_LIST.match(name):
         return None
     return language
+
+
+def language_by_alias(name: str) -> str:
+    """A language's name as this package writes it, without a version; an unknown one in lower case.
+
+    >>> [language_by_alias(name) for name in ("Python 3", "julia-1.10", "C#", "csharp", "Brainfuck")]
+    ['python', 'julia', 'c#', 'c#', 'brainfuck']
+    """
+    whole = name.strip().lower()
+    bare = _VERSION.sub("", whole) or whole
+    return _ALIASES.get(whole) or _ALIASES.get(bare, bare)
+
+
+def is_spoken(name: str) -> bool:
+    """Whether a column or a file calls a language that people speak, and none of programs.
+
+    >>> [is_spoken(name) for name in ("en", "pt-BR", "eng_Latn", "python", "c", "cs", "go")]
+    [True, True, True, False, False, False, False]
+    """
+    tag = _SPOKEN_TAG.fullmatch(name.strip().lower())
+    if tag is None or language_by_alias(name) in EXTENSIONS.values():
+        return False
+    return tag[1] is None or tag[1] in _SPOKEN
 
 
 def language_by_shebang(first_line: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Reads Jupyter notebooks (nbformat 3 and 4) as a script and as prose."""
+"""Reads Jupyter notebooks (nbformat 2 to 4) as a script and as prose."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.reading.languages import language_by_alias
 from codecascade.corpus.reading.magics import without_magics
 
 _COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "javascript": "//",
@@ -16,25 +17,14 @@ _COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "
              "fortran": "!", "clojure": ";", "scheme": ";", "racket": ";", "common lisp": ";",
              "emacs lisp": ";", "sql": "--", "haskell": "--", "lua": "--", "ada": "--", "elm": "--",
              "ocaml": "(*", "mathematica": "(*", "coq": "(*", "standard ml": "(*", "stata": "*",
-             "visual basic": "'"}  # fmt: skip
+             "visual basic": "'", "q#": "//", "zig": "//", "d": "//", "solidity": "//", "objective-c": "//",
+             "powershell": "#", "perl": "#", "raku": "#", "crystal": "#", "elixir": "#", "nim": "#", "gap": "#",
+             "sagemath": "#"}  # fmt: skip
 _ENDS = {"(*": " *)"}
 """The closing marks of comments that do not end at the line end."""
-_NAMES = {
-    "bash": "shell",
-    "sh": "shell",
-    "ir": "r",
-    "csharp": "c#",
-    "fsharp": "f#",
-    "cpp": "c++",
-    "ipython": "python",
-    "common-lisp": "common lisp",
-    "wolfram language": "mathematica",
-    "wolfram": "mathematica",
-    "vb": "visual basic",
-}
 _LONGEST_NUMBER = 1000
 """Most digits of a number that is converted."""
-_VERSION = re.compile(r"[ _-]?v?\d[\d.]*$")
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 class Notebook(NamedTuple):
@@ -65,7 +55,7 @@ def read_notebook(text: str) -> Notebook:
         script, prose = [], []
         has_code = False
         for cell in cells:
-            source = _source(cell)
+            source = _source(cell, older="cells" not in book)
             if not source.strip():
                 continue
             if cell.get("cell_type") == "code":
@@ -74,7 +64,7 @@ def read_notebook(text: str) -> Notebook:
                 has_code = True
             elif cell.get("cell_type") in ("markdown", "heading"):
                 prose.append(source)
-                lines = ["%% [markdown]", *source.split("\n")]
+                lines = ["%% [markdown]", *_LINE_END.split(source)]
                 script.append("\n".join(_comment(line, mark) for line in lines))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UnreadableError("not a notebook") from None
@@ -83,16 +73,26 @@ def read_notebook(text: str) -> Notebook:
     )
 
 
-def _source(cell: dict[str, Any]) -> str:
-    """The source of a cell; "" if it is neither text nor a list of texts."""
+def _source(cell: dict[str, Any], *, older: bool) -> str:
+    """The source of a cell; "" if it is neither text nor a list of texts.
+
+    Args:
+        older: the notebook is of nbformat 2 or 3, whose lines may be stored without their line ends, as in
+            ``nbformat/v3/rwbase.py``.
+    """
     source = cell.get("source", cell.get("input"))
-    lines = source if isinstance(source, list) else [source]
-    return "".join(line for line in lines if isinstance(line, str)).strip("\n")
+    lines = [line for line in (source if isinstance(source, list) else [source]) if isinstance(line, str)]
+    between = "\n" if older and lines and not lines[0].endswith("\n") else ""
+    return between.join(lines).strip("\n")
 
 
 def _comment(line: str, mark: str) -> str:
     end = _ENDS.get(mark, "")
-    return f"{mark} {line.replace(end.strip(), '* )') if end else line}{end}"
+    if end:
+        line = line.replace(end.strip(), "* )")
+        # OCaml and Coq read strings in comments, too.
+        line = line.replace('"', "''") if line.count('"') % 2 else line
+    return f"{mark} {line}{end}"
 
 
 def _integer(digits: str) -> int:
@@ -101,22 +101,16 @@ def _integer(digits: str) -> int:
 
 
 def _language(metadata: Any, cells: list[dict[str, Any]]) -> str:
-    """The language: by the notebook's metadata, else its kernel's name, else (nbformat 3) its first code cell."""
+    """The language: the first known one of those that the notebook's metadata, its kernel's name and (nbformat 3) its
+    first code cell say. If none is known, the first one that is said.
+    """
     kernel, info = (_named(_named(metadata).get(key)) for key in ("kernelspec", "language_info"))
-    said = [info.get("name"), kernel.get("language")]
-    kernel_name = _bare(kernel.get("name"))
-    if kernel_name in _COMMENTS:
-        said.append(kernel_name)
+    said = [info.get("name"), kernel.get("language"), kernel.get("name")]
     said += [cell.get("language") for cell in cells if cell.get("cell_type") == "code"][:1]
-    return _bare(next((name for name in said if isinstance(name, str) and name), "python"))
+    names = [language_by_alias(name) for name in said if isinstance(name, str) and name]
+    given = [language_by_alias(name) for name in said[:2] + said[3:] if isinstance(name, str) and name]
+    return next((name for name in names if name in _COMMENTS), given[0] if given else "python")
 
 
 def _named(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _bare(name: Any) -> str:
-    """A language name as this package writes it, without a version: ``python3``, ``julia-1.10``."""
-    whole = str(name or "").lower()
-    bare = _VERSION.sub("", whole) or whole
-    return _NAMES.get(bare, bare)

@@ -12,6 +12,9 @@ def test_languages_by_name_and_first_line() -> None:
         "CMakeLists.txt": "cmake",
         "README": "text",
         "docs/a.rst": "restructuredtext",
+        "thesis.cls": "tex",
+        "lib/db.inc": "assembly",
+        "rules.mk": "makefile",
     }
     assert {name: language_by_name(name) for name in names} == names
     for name in ("requirements.txt", "LICENSE.md", "COPYING.txt", "data.json", "x.pyi", "noname"):

@@ -92,3 +92,45 @@ def test_a_long_question_takes_no_longer_than_its_length(piece: str) -> None:
     for end in ("?", "!?", ".?"):
         without_magics(piece * 20_000 + end)
     assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize("form", [2, 3])
+def test_lines_of_older_notebooks_may_lack_their_ends(form: int) -> None:
+    """As nbformat reads them: by the first line it is known how a list of lines was written."""
+    cells = [
+        {"cell_type": "code", "language": "python", "input": ["def f(x):", "    return x", "", "f(1)"]},
+        {"cell_type": "code", "language": "python", "input": ["def g(x):\n", "    return x"]},
+        {"cell_type": "markdown", "source": ["One", "two"]},
+    ]
+    old = {"worksheets": [{"cells": cells}], "nbformat": form}
+    script, prose, _ = read_notebook(json.dumps(old))
+    assert "def f(x):\n    return x\n\nf(1)" in script and "def g(x):\n    return x\n" in script
+    assert prose == "One\ntwo\n"
+
+
+def test_no_line_end_of_prose_turns_the_rest_of_it_into_code() -> None:
+    script = read_notebook(book(CODE, {"cell_type": "markdown", "source": "one\rtwo\r\nthree\nfour"})).script
+    assert script.endswith("# %% [markdown]\n# one\n# two\n# three\n# four\n")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "info", "language"),
+    [
+        ({"language": "C#", "name": ".net-csharp"}, {"name": "polyglot-notebook"}, "c#"),
+        ({"language": "python", "name": "pysparkkernel"}, {"name": "pyspark"}, "python"),
+        ({"language": "qsharp", "name": "iqsharp"}, {"name": "qsharp"}, "q#"),
+        ({"language": "", "name": "julia-1.10"}, {"name": "julia"}, "julia"),
+        ({"language": "brainfuck", "name": "bf"}, {}, "brainfuck"),
+    ],
+)
+def test_kernels_have_names_of_their_own(kernel: dict[str, str], info: dict[str, str], language: str) -> None:
+    notebook = read_notebook(book(CODE, kernelspec=kernel, language_info=info))
+    assert notebook.language == language
+    assert notebook.script.startswith("// %%" if language in ("c#", "q#") else "# %%")
+
+
+def test_a_comment_of_ocaml_has_whole_strings() -> None:
+    """A string in a comment is read as one, so that an odd quote would hide the comment's end."""
+    prose = {"cell_type": "markdown", "source": 'OCaml "quoted *) it\nand "whole"'}
+    script = read_notebook(book(CODE, prose, language_info={"name": "OCaml"})).script
+    assert "(* OCaml ''quoted * ) it *)\n(* and \"whole\" *)" in script

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
-from codecascade.corpus.reading.pointers import ANNEX, LFS, pointer_kind
+from codecascade.corpus.reading.pointers import ANNEX, LFS, LINK, pointer_kind
 
 OID = "sha256:" + "4f" * 32
 LFS_TEXT = f"version https://git-lfs.github.com/spec/v1\noid {OID}\nsize 116060\n"
@@ -28,6 +28,15 @@ ANNEX_TEXT = "/annex/objects/SHA256E-s116060--" + "4f" * 32 + ".py\n"
         (ANNEX_TEXT, ANNEX),
         ("../../.git/annex/objects/zq/Wj/KEY-s5--ab/KEY-s5--ab", ANNEX),
         (".git/annex/objects/zq/Wj/KEY-s5--ab/KEY-s5--ab\n", ANNEX),
+        ("../../.git/modules/data/annex/objects/zq/Wj/KEY-s5--ab/KEY-s5--ab", ANNEX),
+        (LFS_TEXT.replace("oid", f"<<<<<<< HEAD\noid {OID}\nsize 5\n=======\noid") + ">>>>>>> topic\n", LFS),
+        ("../common/setup.py", LINK),
+        ("config/linux.h", LINK),
+        ("link ../foo/real.py", LINK),
+        ("../common/setup.py\n", None),
+        ("see ../common/setup.py", None),
+        ("a/b c/d", None),
+        ("import os", None),
         (f"# A pointer looks like this\n\n{LFS_TEXT}", None),
         (f"{LFS_TEXT}\nThis is what stands in the repository.\n", None),
         (LFS_TEXT + "x y\n" * 300, None),
