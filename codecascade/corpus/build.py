@@ -41,10 +41,12 @@ from codecascade.corpus.output.manifest_counts import (
 from codecascade.corpus.output.page import corpus_page
 from codecascade.corpus.output.shards import write_shard, write_shard_plan
 from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.sources.archives.archives import TARS, ZIPS
 from codecascade.corpus.sources.candidates import FIND, candidate_table
 from codecascade.corpus.sources.find import find_candidates, source_names, source_titles
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose_candidates, total_size
+from codecascade.corpus.sources.tables.rows import JSON_LINES, PARQUET
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts, too_short_texts
 from codecascade.corpus.steps.step import StepTally
 from codecascade.ground.errors import UserError
@@ -213,9 +215,13 @@ def _begin(work: Path, inputs: str) -> None:
 
 def _nothing_left(work: Path, all_left_out: pa.Table, sources: Sequence[str]) -> None:
     shutil.rmtree(work)
-    raise UserError(
-        f"nothing here can become a document ({frequent_reasons(all_left_out)})", file=", ".join(sources)
-    )
+    message = f"nothing here can become a document ({frequent_reasons(all_left_out)})"
+    unknown = all_left_out.filter(pc.equal(all_left_out["reason"], "not a known language"))
+    for path in unknown["path"].to_pylist():
+        if path.lower().endswith((*PARQUET, *JSON_LINES, *ZIPS, *TARS)):
+            message += f"; a table or an archive is a source of its own: name .../{path} as one"
+            break
+    raise UserError(message, file=", ".join(sources))
 
 
 def _reported(done: Iterable[int], step: str, total: int, report: BuildProgress) -> None:

@@ -114,6 +114,10 @@ def test_what_a_user_can_mistake(tree: MakeTree, build: Build, tmp_path: Path) -
         build(empty)
     with pytest.raises(UserError, match=r"nothing here can become a document .*not a known language"):
         build(tree({"a/data.csv": "1"}))
+    with pytest.raises(
+        UserError, match=r"a table or an archive is a source of its own: name .../rows.parquet"
+    ):
+        build(tree({"a/data.csv": "1", "a/rows.parquet": "1"}))
     assert not list(tmp_path.glob("corpus")) and not list(tmp_path.glob(".*"))
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus/precious.txt").write_text("mine")

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 from collections.abc import Callable
 from typing import IO, cast
 
@@ -13,6 +14,9 @@ import pyarrow as pa
 
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.faults import FILE_ERRORS
+
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+"""A frame to be skipped, with which a zstd file may begin (RFC 8878, 3.1.2); ``pzstd`` writes one."""
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
@@ -25,7 +29,7 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
         return cast(IO[bytes], bz2.open(file))
     if magic.startswith(b"\xfd7zXZ"):
         return cast(IO[bytes], lzma.open(file))
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+    if magic.startswith(b"\x28\xb5\x2f\xfd") or _SKIPPABLE.match(magic):
         return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
     return file
 

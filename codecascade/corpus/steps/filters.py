@@ -63,7 +63,8 @@ _ENCODED = re.compile(
 _MAY_HOLD_ENCODED = r"[A-Za-z0-9+/=]{64}|(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[,;]?\s*){16}|(?:\\u[0-9A-Fa-f]{4}){8}"
 _LONGEST_ENCODED = 1024
 
-_HTML_TEXT = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
+# What is not closed goes on to the end, as in a browser; each character is looked at once.
+_HTML_TEXT = re.compile(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)|<[^<>]*>")
 _LEAST_VISIBLE_SHARE, _LEAST_VISIBLE = 0.2, 100
 
 

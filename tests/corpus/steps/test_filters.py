@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work import grows_linearly
 
 from codecascade.corpus.documents import batch_from_documents, document
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.corpus.steps.filters import filter_reasons, measure_texts
+from codecascade.corpus.steps.filters import filter_reasons, has_visible_text, measure_texts
 
 CODE = "def add(first, second):\n    return first + second\n"
 
@@ -128,3 +129,14 @@ def test_pages_and_lists() -> None:
 def test_wrong_thresholds_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError):
         (LanguageFilter if "unknown" in bad else CorpusSettings).model_validate(bad)
+
+
+@pytest.mark.parametrize("unit", ["<script\n", "<!-- a ", "<", "</script ", "<style>x</scrip>"])
+def test_pages_that_close_nothing_take_no_longer_than_their_length(unit: str) -> None:
+    assert grows_linearly(has_visible_text, lambda size: unit * (size // len(unit)), size=50_000)
+
+
+def test_what_is_not_closed_hides_the_rest() -> None:
+    shown = "visible words " * 20
+    assert has_visible_text(f"<p>{shown}</p><script>") and has_visible_text(f"<p title='a > b'>{shown}</p>")
+    assert not has_visible_text(f"<script>{shown}") and not has_visible_text(f"<!-- {shown}")

@@ -1,4 +1,5 @@
-"""Lists the files of a git repository at a commit: of a bare one, or of any other as ``FOLDER@REVISION``.
+"""Lists the files of a git repository at a commit: of a bare one, or of any other as ``FOLDER@REVISION``, where
+``FOLDER`` may be a part of the repository.
 
 Nothing is checked out. git only resolves the revision; this module walks the trees itself. So it copes with missing
 files and folders, as in a partial clone, and with endless trees. Hooks, filters and other programs that a
@@ -79,12 +80,21 @@ def commit_candidates(
     folder = _git(repository, "has no folder of objects", "--git-path", "objects")
     folder = os.path.realpath(os.path.join(repository, folder))
     objects = GitObjects(folder, pipes)
+    below = _git(repository, None, "--show-prefix").removesuffix("/")
+    start = ""
+    if below:
+        start = _git(
+            repository, f"this folder is not there at {revision!r}",
+            "--verify", "--quiet", f"{identity}:{below}",
+        )  # fmt: skip
     name = name or repository_name(repository)
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
-        # A commit object begins with `tree` and the name of its root tree.
-        tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
-        root = _tree(objects, tree.decode("ascii", "replace"), len(identity) // 2)
+        if not below:
+            # A commit object begins with `tree` and the name of its root tree.
+            tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
+            start = tree.decode("ascii", "replace")
+        root = _tree(objects, start, len(identity) // 2)
     except UnreadableError as error:
         raise UserError(
             f"is a damaged git repository, or lacks the commit's folders (its files can't be listed: {error})",
@@ -199,8 +209,11 @@ def _known(
     yield from known()
 
 
-def _git(repository: Path, otherwise: str, *arguments: str) -> str:
+def _git(repository: Path, otherwise: str | None, *arguments: str) -> str:
     """The output of ``git rev-parse``.
+
+    Args:
+        otherwise: what is wrong where git says nothing; None: to say nothing is an answer.
 
     Raises:
         UserError: git is missing, does not answer, or fails; the message is git's own, else ``otherwise``.
@@ -219,8 +232,8 @@ def _git(repository: Path, otherwise: str, *arguments: str) -> str:
             file=repository,
         ) from None
     answer = done.stdout.decode(errors="surrogateescape").removesuffix("\n")
-    if done.returncode or not answer:
+    if done.returncode or not (answer or otherwise is None):
         said = done.stderr.decode(errors="replace").strip().split("\n")
         reason = next((line for line in said if line.startswith("fatal")), said[0])
-        raise UserError(reason[:500] or otherwise, file=repository)
+        raise UserError(reason[:500] or otherwise or "git fails", file=repository)
     return answer

@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from codecascade.corpus.documents import KINDS, DocumentKind
-from codecascade.corpus.reading.languages import document_kind, language_by_name
+from codecascade.corpus.reading.languages import (
+    document_kind,
+    is_spoken,
+    language_by_alias,
+    language_by_name,
+)
 from codecascade.corpus.reading.licenses import UNKNOWN, normalised_license
 from codecascade.corpus.sources.archives.members import LONGEST_PATH, label_path
 from codecascade.corpus.sources.candidates import Candidate
@@ -39,7 +44,9 @@ def row_candidate(
         size: bytes of its text.
     """
     path = label_path(_first(row, "path"))
-    language = _label(row, "language").lower()[:100] or language_by_name(path)
+    said, named = _label(row, "language")[:100], language_by_name(path)
+    # Of web pages the column says in which language people speak.
+    language = named if is_spoken(said) else language_by_alias(said) or named
     kind = _first(row, "kind")
     if kind not in KINDS:
         kind = document_kind(language) if language else "natural_language"

@@ -290,3 +290,10 @@ def test_the_folder_git_itself_and_a_revision_of_several_signs(repository: Path)
     (candidate, *_) = find_candidates(str(repository / ".git"), Dropped())
     assert candidate.repository == repository.name
     assert found(f"{repository}@main@{{0}}") == found(f"{repository}@main")
+
+
+def test_a_folder_of_a_repository_at_a_revision(repository: Path) -> None:
+    assert found(f"{repository}/a@main") == ({"x.py": "x = 1"}, {})
+    (repository / "new").mkdir()
+    with pytest.raises(UserError, match="this folder is not there at 'main'"):
+        found(f"{repository}/new@main")

@@ -135,3 +135,25 @@ def test_labels_that_are_lists_or_objects_say_nothing(tmp_path: Path) -> None:
     found = list(find_candidates(str(path), Dropped()))
     assert [candidate.language for candidate in found] == ["rust", "text", "text", "text"]
     assert (found[3].path, found[3].repository) == ("rows.jsonl:4", "7")
+
+
+@pytest.mark.parametrize(
+    ("row", "language", "kind"),
+    [
+        ({"language": "en"}, "text", "natural_language"),
+        ({"language": "pt-BR"}, "text", "natural_language"),
+        ({"language": "eng_Latn"}, "text", "natural_language"),
+        ({"language": "en", "path": "a.py"}, "python", "code"),
+        ({"language": "Python 3"}, "python", "code"),
+        ({"language": "C-Sharp"}, "c#", "code"),
+        ({"lang": "cpp"}, "c++", "code"),
+        ({"language": "Brainfuck"}, "brainfuck", "code"),
+        ({"language": "Markdown"}, "markdown", "natural_language_code"),
+    ],
+)
+def test_a_language_is_one_of_programs_or_one_that_people_speak(
+    tmp_path: Path, row: dict[str, str], language: str, kind: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "Some text.", **row}))
+    (candidate,) = find_candidates(str(tmp_path / "rows.jsonl"), Dropped())
+    assert (candidate.language, candidate.kind) == (language, kind)

@@ -104,9 +104,16 @@ def zstd(data: bytes) -> bytes:
     return bytes(pa.compress(data, "zstd", asbytes=True))
 
 
+def pzstd(data: bytes) -> bytes:
+    """As the program of this name writes it: in frames, each behind one to be skipped that holds its size."""
+    half = len(data) // 2
+    frames = [zstd(data[:half]), zstd(data[half:])]
+    return b"".join(b"\x50\x2a\x4d\x18\x04\0\0\0" + len(each).to_bytes(4, "little") + each for each in frames)
+
+
 @pytest.mark.parametrize(
     ("ending", "compress"),
-    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zstd)],
+    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zstd), ("zst", pzstd)],
 )
 def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[bytes], bytes]) -> None:
     lines = [json.dumps({"text": os.urandom(200).hex(), "path": "x.py"}) for _ in range(200)]
