@@ -68,7 +68,9 @@ _THAI = {
 }  # fmt: skip
 _THAI_ABOVE = frozenset("่้๊๋ัีิืึุู์็ำ")
 """What stands above or below a letter of Thai and never without one."""
-_WORDS_OF_ONE = frozenset("ивскоаяуйзіВСКОАЯУИЗ")
+_AT_THE_END = frozenset("ךםןףץς")
+"""Letters of Hebrew and Greek in the form that they have at the end of a word."""
+_WORDS_OF_ONE = frozenset("ивскоаяуйзієВСКОАЯУИЗ")
 _SIGNS = frozenset("©®™°µ±§«»·•…–—‘’“”„€£²³½¼×\xa0\xad№")
 _IN_WORDS = "’·\xa0\xad"
 # Accents without a letter. No text has them by themselves; the acute one is left out, as it stands for an apostrophe.
@@ -205,8 +207,7 @@ def _box_drawing(left: str, char: str, right: str) -> float:
     """A frame is mostly lines of one character; letters of another encoding that look like frames change."""
     if char in (left, right):
         return 1.5
-    beside = any(other.isspace() or _BOX_DRAWING[0] <= other <= _BOX_DRAWING[1] for other in (left, right))
-    return 6 if beside else 9
+    return 6 if any(_BOX_DRAWING[0] <= other <= _BOX_DRAWING[1] for other in (left, right)) else 8
 
 
 # ---- Cyrillic, Greek, Hebrew, Arabic, Thai ----------------------------------------------------------------
@@ -246,7 +247,9 @@ def _alphabet(
                     total += 6 if left.islower() else 1
                 if (left.isascii() and left.isalpha()) or (right.isascii() and right.isalpha()):
                     total += 6
-                if char in _THAI_ABOVE and not first <= left <= last:
+                if (char in _THAI_ABOVE and not first <= left <= last) or (
+                    char in _AT_THE_END and first <= right <= last
+                ):
                     total += 6
         return total
 
@@ -330,9 +333,9 @@ CANDIDATES = (
     EncodingCandidate("cp866", 6, 5, _cyrillic),
     EncodingCandidate("cp437", 6, 7, _latin(_WESTERN, 6.5, letter=4.5)),
     EncodingCandidate("cp850", 6.5, 7, _latin(_WESTERN, 6.5, letter=4.5)),
-    EncodingCandidate("cp1253", 6, 5, _greek),
-    EncodingCandidate("iso8859_7", 6.5, 5, _greek),
-    EncodingCandidate("cp1255", 6, 5, _alphabet(_HEBREW, ("\u05b0", "\u05f4"))),
+    EncodingCandidate("cp1253", 7, 5, _greek),
+    EncodingCandidate("iso8859_7", 7.5, 5, _greek),
+    EncodingCandidate("cp1255", 8, 5, _alphabet(_HEBREW, ("\u05b0", "\u05f4"))),
     EncodingCandidate("cp1256", 6, 5, _alphabet(_ARABIC, ("\u060c", "\u06d2"), "و")),
     EncodingCandidate("cp874", 6, 5, _alphabet(_THAI, ("\u0e01", "\u0e5b"))),
     EncodingCandidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
