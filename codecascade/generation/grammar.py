@@ -8,8 +8,9 @@ from typing import Literal, get_args
 from codecascade.ground.errors import UserError
 
 GrammarKind = Literal["json_schema", "json_object", "regex", "lark"]
-_MOST_CHARACTERS = 1 << 20
-"""Of a grammar. Its compiler has limits of its own, but reads the text first."""
+_MOST_CHARACTERS = 120_000
+"""Of a grammar, about as many as OpenAI reads. Its compiler has limits of its own, but reads the text first, in a
+time that may grow with the square of its length."""
 
 
 @dataclass(frozen=True)

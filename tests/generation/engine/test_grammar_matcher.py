@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.sampling import grammar_compiler, grammar_matcher
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
-from codecascade.generation.grammar import Grammar
+from codecascade.generation.grammar import Grammar, GrammarKind
 from codecascade.generation.requests import (
     Completion,
     Request,
@@ -26,6 +27,7 @@ from codecascade.generation.requests import (
     chat_request,
     completion_request,
 )
+from codecascade.generation.streaming import QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
 from codecascade.tokens.chat import Message, with_chat_format
@@ -133,7 +135,7 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tokenizer: Tokenizer, ki
         ("regex", "(((a{1000}){1000}){1000})"),
         ("regex", "(a|aa|aaa|b*)*" * 30 + "c"),
         ("lark", 'start: a a a a a a a a\na: a a | "x" |'),
-        ("json_schema", '{"anyOf": [' + ",".join(f'{{"const": "{n:0200}"}}' for n in range(4000)) + "]}"),
+        ("json_schema", '{"anyOf": [' + ",".join(f'{{"const": "{n:0200}"}}' for n in range(500)) + "]}"),
         ("json_schema", json.dumps({"type": "array", "items": {"$ref": "#"}, "maxItems": 10**9})),
     ],
     ids=range(5),
@@ -193,10 +195,10 @@ def test_a_grammar_is_read_once_however_many_threads_ask(
     read: list[Grammar] = []
     original = grammar_compiler._matcher
 
-    def counted(grammar: Grammar, library_tokenizer: object) -> object:
+    def counted(grammar: Grammar, library_tokenizer: Any, begun: threading.Event) -> Any:
         read.append(grammar)
         time.sleep(0.05)
-        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+        return original(grammar, library_tokenizer, begun)
 
     monkeypatch.setattr(grammar_compiler, "_matcher", counted)
     compiler = GrammarCompiler(tokenizer)
@@ -213,9 +215,10 @@ def test_a_grammar_that_is_not_read_in_time_is_refused_and_may_come_again(
     ready = threading.Event()
     original = grammar_compiler._matcher
 
-    def slow(grammar: Grammar, library_tokenizer: object) -> object:
+    def slow(grammar: Grammar, library_tokenizer: Any, begun: threading.Event) -> Any:
+        begun.set()
         ready.wait(120)
-        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+        return original(grammar, library_tokenizer, begun)
 
     monkeypatch.setattr(grammar_compiler, "_matcher", slow)
     compiler = GrammarCompiler(tokenizer, seconds=0.05)
@@ -285,3 +288,45 @@ def test_a_reply_may_be_an_instance_of_a_grammar(tokenizer: Tokenizer, prefill: 
     messages = [Message("user", "hi")]
     request = chat_request(chatting, messages, SamplingParams(), prefill=prefill, grammar=grammar)
     assert request.grammar == grammar and not request.required
+
+
+CHAINS = {
+    "json_schema": json.dumps(
+        {
+            "$defs": {f"a{n}": {"$ref": f"#/$defs/a{n + 1}"} for n in range(3000)}
+            | {"a3000": {"type": "string"}}
+        }
+        | {"$ref": "#/$defs/a0"}
+    ),
+    "lark": "start: x0\n" + "".join(f'x{n}: x{n + 1} "b"\n' for n in range(6000)) + 'x6000: "a"',
+}
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_references_to_references_do_not_end_the_process(tokenizer: Tokenizer, kind: GrammarKind) -> None:
+    """In a thread of the usual stack the library would run over its end."""
+    with contextlib.suppress(UserError):
+        GrammarCompiler(tokenizer, seconds=120).matcher(Grammar(kind, CHAINS[kind])).mask(())
+
+
+def test_grammars_that_wait_for_others_are_refused_as_a_full_queue(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own grammar is not called too slow because those of others are."""
+    ready, original = threading.Event(), grammar_compiler._matcher
+
+    def slow(grammar: Grammar, library_tokenizer: Any, begun: threading.Event) -> Any:
+        begun.set()
+        ready.wait(120)
+        return original(grammar, library_tokenizer, begun)
+
+    monkeypatch.setattr(grammar_compiler, "_matcher", slow)
+    compiler = GrammarCompiler(tokenizer, seconds=0.2)
+    # as many as are read at a time, which take longer than they may, and go on
+    slow_ones = [compiler.compile(Grammar("regex", "a" * n)) for n in range(1, 5)]
+    assert all(isinstance(each.exception(), UserError) for each in slow_ones)
+    with pytest.raises(QueueFull, match="try again"):
+        compiler.matcher(Grammar("regex", "b"))
+    ready.set()
+    monkeypatch.setattr(grammar_compiler, "_matcher", original)
+    assert not GrammarCompiler(tokenizer).matcher(Grammar("regex", "b")).is_broken

@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.grammar import Grammar
+from codecascade.generation.streaming import QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -33,8 +35,13 @@ SECONDS = 10.0
 """How long a grammar may take to be read."""
 _CACHED = 16
 """Grammars that are kept, with those that were refused: clients send the same one again and again."""
+_BUSY = "too many other grammars are being read; try again"
 _ANY_OBJECT = '{"type": "object"}'
-_CALLS = ThreadPoolExecutor(4, "grammar reading")
+_READERS, _MOST_WAITING = 4, 64
+"""Grammars that are read at a time, and those that are read or wait; more are refused, to come back later."""
+_STACK = 1 << 28
+"""Bytes of a reader's stack, of which only what is used takes memory: the library follows references, and rules that
+name rules, by calling itself, and ends the whole process where its stack ends."""
 
 
 class GrammarCompiler:
@@ -46,8 +53,11 @@ class GrammarCompiler:
 
     def __init__(self, tokenizer: Tokenizer, seconds: float = SECONDS) -> None:
         self._tokenizer, self._seconds = tokenizer, seconds
-        self._threads = ThreadPoolExecutor(4, "grammar")
-        self._lock = threading.Lock()
+        # These only wait for the readers.
+        self._threads = ThreadPoolExecutor(_MOST_WAITING, "grammar")
+        self._waiting = 0
+        # One that is read at once counts down while it is noted.
+        self._lock = threading.RLock()
         self._library_tokenizer: llguidance.LLTokenizer | None = None
         self._library_lock = threading.Lock()
         self._compiled: OrderedDict[Grammar, Future[GrammarMatcher]] = OrderedDict()
@@ -56,10 +66,17 @@ class GrammarCompiler:
         """The matcher of a text that has not begun, once it is there. It is shared: take copies of it.
 
         Its exception is what :meth:`matcher` raises.
+
+        Raises:
+            QueueFull: too many others are being read.
         """
         with self._lock:
             if grammar not in self._compiled:
+                if self._waiting >= _MOST_WAITING:
+                    raise QueueFull(_BUSY)
+                self._waiting += 1
                 self._compiled[grammar] = self._threads.submit(self._read, grammar)
+                self._compiled[grammar].add_done_callback(self._count_down)
                 if len(self._compiled) > _CACHED:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(grammar)
@@ -71,8 +88,13 @@ class GrammarCompiler:
         Raises:
             UserError: the grammar can't be read, takes too long or is beyond the limits, or the library is not
                 installed.
+            QueueFull: too many others are being read.
         """
         return self.compile(grammar).result()
+
+    def _count_down(self, read: Future[GrammarMatcher]) -> None:
+        with self._lock:
+            self._waiting -= 1
 
     def _read(self, grammar: Grammar) -> GrammarMatcher:
         try:
@@ -86,25 +108,47 @@ class GrammarCompiler:
             if self._library_tokenizer is None:
                 self._library_tokenizer = _library_tokenizer(self._tokenizer)
             tokenizer = self._library_tokenizer
-        call = _CALLS.submit(_matcher, grammar, tokenizer)
+        begun = threading.Event()
+        call = _readers().submit(_matcher, grammar, tokenizer, begun)
+        if not begun.wait(self._seconds) and call.cancel():
+            self._forget(grammar)
+            raise QueueFull(_BUSY)
         try:
             matcher, error = call.result(self._seconds)
         except TimeoutError:
-            call.cancel()
-            with self._lock:
-                # Perhaps the machine was busy: it may be tried again.
-                self._compiled.pop(grammar, None)
+            # Perhaps the machine was busy: it may be tried again.
+            self._forget(grammar)
             error = f"takes longer than {self._seconds:g} s to read; make it simpler, with fewer repetitions"
         if error:
             raise UserError(f"can't be used: {_first_line(error)}", key=f"grammar {grammar.kind}")
         assert matcher is not None
         return GrammarMatcher(matcher, _eos_id(self._tokenizer), self._tokenizer.vocab_size)
 
+    def _forget(self, grammar: Grammar) -> None:
+        with self._lock:
+            self._compiled.pop(grammar, None)
 
-def _matcher(grammar: Grammar, tokenizer: llguidance.LLTokenizer) -> tuple[llguidance.LLMatcher | None, str]:
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    """Threads with a large stack; all begin now, for the size of a stack is that of all threads that begin."""
+    before = threading.stack_size(_STACK)
+    try:
+        pool, begun = ThreadPoolExecutor(_READERS, "grammar reading"), threading.Barrier(_READERS)
+        for each in [pool.submit(begun.wait) for _ in range(_READERS)]:
+            each.result()
+    finally:
+        threading.stack_size(before)
+    return pool
+
+
+def _matcher(
+    grammar: Grammar, tokenizer: llguidance.LLTokenizer, begun: threading.Event
+) -> tuple[llguidance.LLMatcher | None, str]:
     """The library's matcher, or why there is none."""
     import llguidance
 
+    begun.set()
     matcher_class = llguidance.LLMatcher
     try:
         if grammar.kind == "regex":
