@@ -63,8 +63,9 @@ _SYNTAXES: dict[Syntax, str] = {
     _PROSE: "markdown text plaintext rst restructuredtext latex tex asciidoc org txt",
 }
 _BY_NAME = {name: syntax for syntax, names in _SYNTAXES.items() for name in names.split()}
-_BRACED_LINE = re.compile(r"[;{}]\s*(//.*)?$|^\s*//", re.MULTILINE)
-_COLON_LINE = re.compile(r":\s*(#.*)?$|^\s*(import|from|def|class|elif)\b", re.MULTILINE)
+# Within a line: \s would try all the blank lines from each of them on.
+_BRACED_LINE = re.compile(r"[;{}][^\S\n]*(//.*)?$|^[^\S\n]*//", re.MULTILINE)
+_COLON_LINE = re.compile(r":[^\S\n]*(#.*)?$|^[^\S\n]*(import|from|def|class|elif)\b", re.MULTILINE)
 
 
 def syntax_of(language: str | None, text: str) -> Syntax:

@@ -33,6 +33,9 @@ _DEFINES = re.compile(
 )
 _METHOD = re.compile(r"\s*[\w$#*~&<>:\[\], ]*[\w$\]>]\s*\([^;]*\)[^;=]*\{\s*$")
 """``name(arguments) {``, with a type before it or without."""
+_LONGEST_HEAD = 1000
+"""Characters of a line that may be the head of a definition; in a longer one the pattern would be looked for again
+from each of its characters."""
 _CONTROL = re.compile(
     r"\s*(\}\s*)?(if|else|for|foreach|while|do|switch|try|catch|with|using|lock|return|match|select|unless|until)\b"
 )
@@ -160,7 +163,7 @@ def defines(line: str) -> bool:
     """Whether a line begins a function, a class or the like, by its look."""
     if _CONTROL.match(line) and not line.lstrip().startswith("if __name__"):
         return False
-    return bool(_DEFINES.match(line) or _METHOD.match(line))
+    return bool(_DEFINES.match(line) or (len(line) <= _LONGEST_HEAD and _METHOD.match(line)))
 
 
 def is_comment(line: str) -> bool:

@@ -20,6 +20,8 @@ _LINES = 2
 """Different lines that say something and prove a repetition while the completion goes on."""
 _MOST_LINES = 400
 """Lines of the suffix that are looked at."""
+_MOST_LETTERS = 4096
+"""Letters of the cursor's line behind the cursor that are looked at."""
 _LETTERS = 4
 """Letters and digits of a line that says something, at least."""
 _FAR_LINES = 20
@@ -95,6 +97,7 @@ class Suffix:
 
     def __init__(self, suffix: str, *, at_line_start: bool = False) -> None:
         first, _, below = suffix.partition("\n")
+        first = first[:_MOST_LETTERS]
         self.is_blank = not suffix.strip()
         self.breaks = suffix[: len(suffix) - len(suffix.lstrip())].count("\n")
         self.at_line_start = at_line_start and bool(first.strip())

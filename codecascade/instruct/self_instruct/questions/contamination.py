@@ -25,7 +25,7 @@ FEWEST_IN_A_SENTENCE = 4
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
 _EXAMPLES = re.compile(
-    r"^\s*(?:>>>|(?:for )?examples?\b\W*$|\w+\([^\n]*(?:=>|==|➞|->))", re.IGNORECASE | re.MULTILINE
+    r"^[^\S\n]*(?:>>>|(?:for )?examples?\b\W*$|\w+\([^\n]*(?:=>|==|➞|->))", re.IGNORECASE | re.MULTILINE
 )
 _CODE = re.compile(
     r"\s*(?:(?:def|class|import|from|assert|return|for|while|if)\b(?=[^\n]*[:=(])|@\w|#include|\w+ *=|\w+\()"
