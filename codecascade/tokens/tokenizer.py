@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 _MOST_VOCABULARY = 64 << 20
 _GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
 
+_LONG = 10_000
+"""Characters of a text that takes milliseconds to encode."""
+
 
 class Tokenizer:
     """A tokenizer and what its family does around a text. Immutable: changes make a new one.
@@ -141,10 +144,16 @@ class Tokenizer:
 
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
+        text = well_formed(text)
         try:
-            ids: list[int] = self.backend.encode(well_formed(text), add_special_tokens=False).ids
+            if len(text) > _LONG:
+                # Other threads of Python go on while the library encodes a batch, and no others.
+                (encoding,) = self.backend.encode_batch_fast([text], add_special_tokens=False)
+            else:
+                encoding = self.backend.encode(text, add_special_tokens=False)
         except BaseException as error:
             raise library_error(error, "the tokenizer can't encode this text") from None
+        ids: list[int] = encoding.ids
         return ids
 
     def encode_after_special(self, text: str) -> list[int]:

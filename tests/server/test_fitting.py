@@ -42,3 +42,11 @@ def test_neither_side_starves(tokenizer: Tokenizer) -> None:
     # What one does not need, the other has.
     before, after = fitted(tokenizer, "x = ", lines, 200)
     assert before == "x = " and len(tokenizer.encode_continuation(after)) > 150
+
+
+def test_a_long_line_beside_the_cursor_is_cut_rather_than_left_out(tokenizer: Tokenizer) -> None:
+    line = f"DATA = '{'a1' * 1500}'"
+    for end in ("\n", "\n    "):
+        before, after = fitted(tokenizer, f"import os\n\n{line}{end}", f"\n{line}\nx = 1\n", 200)
+        assert len(before) > 50 and f"{line}{end}".endswith(before)
+        assert len(after) > 20 and f"\n{line}".startswith(after)

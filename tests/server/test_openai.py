@@ -332,3 +332,11 @@ def test_a_dialogue_over_the_context_loses_its_oldest_turns_where_asked(
 def test_a_dialogue_that_is_none(client: TestClient, messages: Any, status: int) -> None:
     response = client.post("/v1/chat/completions", json={"messages": messages})
     assert response.status_code == status and response.json()["error"]["message"]
+
+
+def test_developer_is_the_newer_name_of_system(client: TestClient, generator: ScriptedGenerator) -> None:
+    turn = {"role": "user", "content": "Hello"}
+    for role in ("system", "developer"):
+        messages = [{"role": role, "content": "Be short."}, turn]
+        assert client.post("/v1/chat/completions", json={"messages": messages}).status_code == 200
+    assert generator.requests[0].ids == generator.requests[1].ids

@@ -157,14 +157,24 @@ class TestOllama:
     ) -> None:
         body = {"model": "tiny", "prompt": "a + b\n" * 300, "raw": True, "stream": False}
         assert client.post("/api/generate", json=body).json()["truncated"] is True
+        # What is asked for has room behind it, up to half of the context.
+        for asked, room in ((16, 128 - 16), (500, 64)):
+            client.post("/api/generate", json=body | {"options": {"num_predict": min(asked, 128)}})
+            assert room - 4 < len(generator.requests[-1].ids) <= room
         assert client.post("/api/generate", json=body | {"truncate": False}).status_code == 400
+        # A message that is too long alone loses its beginning.
+        answer = client.post(
+            "/api/generate", json={**body, "raw": False, "options": {"num_predict": 16}}
+        ).json()
+        assert answer["truncated"] is True and 64 < len(generator.requests[-1].ids) <= 128 - 16
+        assert "a + b\n" in generator.tokenizer.decode_continuation(generator.requests[-1].ids)
         turns = [
             {"role": role, "content": f"{role} {number} says"}
             for number in range(60)
             for role in ("user", "assistant")
         ]
         turns = [{"role": "system", "content": "Be short."}, *turns, {"role": "user", "content": "the end"}]
-        chat = {"model": "tiny", "messages": turns, "stream": False}
+        chat = {"model": "tiny", "messages": turns, "stream": False, "options": {"num_predict": 16}}
         assert client.post("/api/chat", json=chat).json()["truncated"] is True
         prompt = generator.tokenizer.decode_continuation(generator.requests[-1].ids)
         assert "Be short." in prompt and "the end" in prompt and "user 0 says" not in prompt

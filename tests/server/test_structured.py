@@ -116,3 +116,10 @@ def test_a_gap_takes_none(
     """Rather than to leave it out, and answer what was not asked for."""
     assert client.post(path, json=body).status_code == 400
     assert not generator.requests
+
+
+def test_a_schema_of_any_depth_is_refused_in_a_sentence(client: TestClient) -> None:
+    for depth in (50, 500, 900, 940, 960, 990):
+        schema = '{"items": ' * depth + "{}" + "}" * depth
+        body = f'{{"prompt": "a", "guided_json": {schema}}}'
+        assert client.post("/v1/completions", content=body).status_code in (200, 400)

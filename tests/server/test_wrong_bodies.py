@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scripted_generator import ScriptedGenerator
 
 from codecascade.server.http.errors import ApiError
 from codecascade.server.protocols.table import protocol_of
+from codecascade.server.requests.body import Body
 
 MESSAGES = [{"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}]
 COMMON = {
@@ -203,3 +206,22 @@ def test_messages_that_call_tools_are_refused_by_name(client: TestClient, path: 
         assert answer.status_code == 400 and "tool" in answer.text
     none = [MESSAGES[1], {"role": "assistant", "content": "a", "tool_calls": []}, MESSAGES[1]]
     assert client.post(path, json={"model": "tiny", "messages": none, "stream": False}).status_code == 200
+
+
+def _all_bodies(body: type[Body] = Body) -> Iterator[type[Body]]:
+    for each in body.__subclasses__():
+        yield each
+        yield from _all_bodies(each)
+
+
+@pytest.mark.parametrize(
+    "many", [[{}] * 3000, [[[]]] * 3000, {str(n): [] for n in range(3000)}], ids=range(3)
+)
+def test_a_long_list_of_mistakes_is_a_few_errors(many: Any) -> None:
+    """Each would take some kB, and there can be millions of them in a body."""
+    for body in _all_bodies():
+        for name, field in body.model_fields.items():
+            try:
+                body.model_validate({field.alias or name: many})
+            except ValidationError as error:
+                assert error.error_count() < 50, f"{body.__name__}.{name}"

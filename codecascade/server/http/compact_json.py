@@ -8,11 +8,16 @@ from typing import Any
 
 from starlette.responses import Response
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
 
 def compact(content: Any) -> bytes:
-    """Half a surrogate pair, which a request may hold, is written as its escape."""
+    """Half a surrogate pair, which a request may hold, is written as its escape.
+
+    So are the characters that end a line for some readers of streams: Python's clients split by them.
+    """
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode(errors="backslashreplace")
+    return text.translate(_LINE_ENDS).encode(errors="backslashreplace")
 
 
 def json_response(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

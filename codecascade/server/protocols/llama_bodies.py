@@ -10,7 +10,7 @@ from codecascade.generation.editing.stops import EditorLines
 from codecascade.generation.requests import SamplingParams
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
-from codecascade.server.requests.body import Body, ChatMessage, Stop, TokenIds
+from codecascade.server.requests.body import Body, ChatMessage, Items, LogitBias, Stop, TokenIds
 from codecascade.server.requests.prompts import bounded_bias, sampling
 from codecascade.server.requests.structured import Structured
 
@@ -34,12 +34,12 @@ class Sampled(Structured):
     repeat_penalty: float = Field(1.0, gt=0, le=100)
     presence_penalty: float = Field(0.0, ge=-100, le=100)
     frequency_penalty: float = Field(0.0, ge=-100, le=100)
-    logit_bias: list[list[int | float | bool | str]] | dict[str, float] = Field(default_factory=list)
+    logit_bias: Items[Items[int | float | bool | str]] | LogitBias = Field(default_factory=list)
     seed: int = -1
     stop: Stop = Field(default_factory=list)
     stream: bool = False
     n_probs: int = Field(0, ge=0, le=100)
-    response_fields: list[str] = Field(default_factory=list)
+    response_fields: Items[str] = Field(default_factory=list)
     return_tokens: bool = False
     n_indent: int = Field(0, ge=0)
     t_max_predict_ms: float = 0
@@ -49,7 +49,7 @@ class Sampled(Structured):
 class CompletionBody(Sampled):
     """The body of ``/completion``: a text, ids, both in turn, or a list of such prompts."""
 
-    prompt: str | TokenIds | list[int | str] | list[str | TokenIds | list[int | str]]
+    prompt: str | TokenIds | Items[int | str] | Items[str | TokenIds | Items[int | str]]
 
 
 class Extra(Body):
@@ -69,7 +69,7 @@ class InfillBody(Sampled):
     temperature: float = Field(0.0, le=100)
     input_prefix: str = ""
     input_suffix: str = ""
-    input_extra: list[Extra] = Field([], max_length=_MOST_SNIPPETS)
+    input_extra: Items[Extra] = Field([], max_length=_MOST_SNIPPETS)
     prompt: str = ""
     editor_stops: bool = True
     editor_lines: EditorLines = "block"
@@ -95,7 +95,7 @@ class DetokenizeBody(Body):
 class TemplateBody(Body):
     """The body of ``/apply-template``."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Items[ChatMessage] = Field(min_length=1)
 
 
 def sampled(service: Service, body: Sampled) -> SamplingParams:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -83,20 +85,12 @@ def routes(service: Service) -> APIRouter:
         text = body.content if body.content is not None else body.prompt
         if text is None:
             raise ApiError(400, "must be there", "content")
-        tokenizer = service.tokenizer
-        ids = tokenizer.encode(text, bos=body.add_special)
-        tokens: list[Any] = [{"id": token, "piece": _piece(service, token)} for token in ids]
-        return json_response(
-            {
-                "tokens": tokens if body.with_pieces else ids,
-                "count": len(ids),
-                "max_model_len": service.context_length,
-            }
-        )
+        whole = partial(_tokenized, service, text, bos=body.add_special, pieces=body.with_pieces)
+        return await asyncio.to_thread(whole)
 
     @router.post("/detokenize", summary="The text of tokens", response_model=None)
     async def detokenize(body: DetokenizeBody) -> Response:
-        text = service.tokenizer.decode(body.tokens)
+        text = await asyncio.to_thread(service.tokenizer.decode, body.tokens)
         return json_response({"content": text, "prompt": text})
 
     @router.post("/apply-template", summary="A dialogue as the model is shown it", response_model=None)
@@ -148,6 +142,13 @@ def _prompts(prompt: Any) -> list[Any]:
     if [] in prompt:
         raise ApiError(400, "holds an empty prompt", "prompt")
     return list(prompt)
+
+
+def _tokenized(service: Service, text: str, *, bos: bool, pieces: bool) -> Response:
+    """The answer to a text of any length; other requests go on while a thread makes it."""
+    ids = service.tokenizer.encode(text, bos=bos)
+    tokens: list[Any] = [{"id": token, "piece": _piece(service, token)} for token in ids] if pieces else ids
+    return json_response({"tokens": tokens, "count": len(ids), "max_model_len": service.context_length})
 
 
 def _piece(service: Service, token: int) -> str | list[int]:

@@ -17,7 +17,7 @@ from codecascade.server.answers.service import Answer, Service
 from codecascade.server.answers.streams import lines
 from codecascade.server.http.compact_json import json_response, line
 from codecascade.server.http.errors import ApiError, ollama
-from codecascade.server.requests.body import Body, ChatMessage, Stop
+from codecascade.server.requests.body import Body, ChatMessage, Items, Stop
 from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import (
     Prompt,
@@ -73,14 +73,14 @@ class GenerateBody(Generation):
     suffix: str = ""
     system: str = ""
     raw: bool = False
-    images: list[str] = Field(default_factory=list)
+    images: Items[str] = Field(default_factory=list)
     editor_stops: bool = True
 
 
 class ChatBody(Generation):
     """The body of ``/api/chat``."""
 
-    messages: list[ChatMessage] = Field(default_factory=list)
+    messages: Items[ChatMessage] = Field(default_factory=list)
 
 
 def routes(service: Service) -> APIRouter:

@@ -22,7 +22,7 @@ from codecascade.server.answers.streams import events, json_in_parts
 from codecascade.server.http.compact_json import DONE, compact, event, json_response
 from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs, tabby
-from codecascade.server.requests.body import LogitBias, Stop, StreamOptions, TokenIds
+from codecascade.server.requests.body import Items, LogitBias, Stop, StreamOptions, TokenIds
 from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import Prompt, logit_bias, prepared, sampling, stops
 from codecascade.server.requests.structured import Structured, grammar_of
@@ -42,7 +42,7 @@ class CompletionBody(tabby.TabbyFields, Structured, TokenFields):
     """
 
     model: str = ""
-    prompt: str | TokenIds | list[str] | list[TokenIds] | None = None
+    prompt: str | TokenIds | Items[str] | Items[TokenIds] | None = None
     suffix: str | None = None
     max_tokens: int = Field(16, ge=0)
     temperature: float = Field(1.0, ge=0, le=2)

@@ -14,7 +14,7 @@ import codecascade
 from codecascade.server.answers.service import Service, shown_prompt
 from codecascade.server.http.compact_json import json_response
 from codecascade.server.http.errors import ApiError
-from codecascade.server.requests.body import Body
+from codecascade.server.requests.body import Body, Items
 from codecascade.server.requests.gaps import Gap, Snippet, gap_prompt
 from codecascade.server.requests.prompts import prepared, sampling
 
@@ -37,9 +37,9 @@ class Segments(Body):
     suffix: str = ""
     filepath: str = ""
     git_url: str = ""
-    declarations: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
-    relevant_snippets_from_changed_files: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
-    relevant_snippets_from_recently_opened_files: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
+    declarations: Items[Declaration] = Field([], max_length=_MOST_SNIPPETS)
+    relevant_snippets_from_changed_files: Items[Declaration] = Field([], max_length=_MOST_SNIPPETS)
+    relevant_snippets_from_recently_opened_files: Items[Declaration] = Field([], max_length=_MOST_SNIPPETS)
 
 
 class DebugOptions(Body):

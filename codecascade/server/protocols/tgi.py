@@ -17,7 +17,7 @@ from codecascade.server.answers.service import Answer, Service
 from codecascade.server.answers.streams import events
 from codecascade.server.http.compact_json import event, json_response
 from codecascade.server.http.errors import ApiError, text_generation_inference
-from codecascade.server.requests.body import Body
+from codecascade.server.requests.body import Body, Items
 from codecascade.server.requests.gaps import template_prompt
 from codecascade.server.requests.prompts import Prompt, prepared, sampling, stops
 from codecascade.server.requests.structured import regex_grammar, schema_grammar
@@ -43,7 +43,7 @@ class Parameters(Body):
     repetition_penalty: float = Field(1.0, gt=0, le=100)
     frequency_penalty: float = Field(0.0, ge=-100, le=100)
     seed: int | None = None
-    stop: list[str] = Field(default_factory=list)
+    stop: Items[str] = Field(default_factory=list)
     truncate: int | None = Field(None, ge=1)
     return_full_text: bool = False
     best_of: int = Field(1, ge=1)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
+
+Item = TypeVar("Item")
+
+
+class _FirstMistake(FailFast):
+    """FailFast, but for a union of types, which needs a hash of each."""
+
+    def __hash__(self) -> int:
+        return hash(self.fail_fast)
+
+
+Items = Annotated[list[Item], _FirstMistake()]
+"""A list in a body. Without this every wrong item of a long list would become an error of some kB."""
 
 
 class Body(BaseModel):
@@ -24,9 +37,18 @@ class Body(BaseModel):
         return data
 
 
-Stop = str | list[str]
-TokenIds = list[Annotated[int, Field(ge=0)]]
-LogitBias = dict[str, float]
+def _one_wrong_value(numbers: Any) -> Any:
+    """An object of numbers as it is; of one with wrong values no more than the first."""
+    if isinstance(numbers, dict):
+        for key, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                return {key: value}
+    return numbers
+
+
+Stop = str | Items[str]
+TokenIds = Items[Annotated[int, Field(ge=0)]]
+LogitBias = Annotated[dict[str, float], BeforeValidator(_one_wrong_value)]
 """By token id, which JSON makes a string."""
 
 
@@ -47,8 +69,8 @@ class ChatMessage(Body):
     """A message as OpenAI and Ollama write them; the content may come in parts."""
 
     role: str
-    content: str | list[TextPart] = ""
-    images: list[str] = Field(default_factory=list)
-    tool_calls: list[Any] = Field(default_factory=list)
+    content: str | Items[TextPart] = ""
+    images: Items[str] = Field(default_factory=list)
+    tool_calls: Items[Any] = Field(default_factory=list)
     function_call: dict[str, Any] | None = None
     """OpenAI's earlier form of a tool call."""

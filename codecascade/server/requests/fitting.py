@@ -13,7 +13,8 @@ _SUFFIX_SHARE = 4
 def fitted(tokenizer: Tokenizer, prefix: str, suffix: str, room: int) -> tuple[str, str]:
     """``(prefix, suffix)`` of about ``room`` tokens, the same where that is enough.
 
-    The prefix begins, and the suffix ends, where a line does; what is left of the cursor in its own line stays.
+    The prefix begins, and the suffix ends, where a line does, unless most of what there is room for is one line; what
+    is left of the cursor in its own line stays.
     """
     most = 4 * longest_piece(tokenizer) * max(room, 1)
     before = tokenizer.encode(prefix[-most:])
@@ -24,10 +25,10 @@ def fitted(tokenizer: Tokenizer, prefix: str, suffix: str, room: int) -> tuple[s
     of_prefix = max(room - of_suffix, 1)
     kept = len(written_bytes(tokenizer, before[-of_prefix:]))
     shown = prefix.encode(errors="replace")[-kept:].decode(errors="ignore") if kept else ""
-    if len(shown) < len(prefix) and "\n" in shown:
-        shown = shown[shown.index("\n") + 1 :]
+    if len(shown) < len(prefix) and 0 <= (end := shown.find("\n")) < len(shown) / 2:
+        shown = shown[end + 1 :]
     kept = len(written_bytes(tokenizer, after[:of_suffix]))
     following = suffix.encode(errors="replace")[:kept].decode(errors="ignore")
-    if len(following) < len(suffix) and "\n" in following:
-        following = following[: following.rindex("\n") + 1]
+    if len(following) < len(suffix) and (end := following.rfind("\n")) >= len(following) / 2:
+        following = following[: end + 1]
     return shown, following

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +26,8 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 _MOST_BIASES, _MOST_BIAS = 1024, 1e4
 _MOST_MESSAGES = 10_000
+_ROLES = {"developer": "system"}
+"""OpenAI's newer name."""
 _MOST_BITS = 2**31 - 1
 _COLDEST = 1e-5
 """A temperature below is 0, for logits over it would not be numbers any more."""
@@ -127,6 +130,12 @@ def prompt_limit(service: Service) -> int:
     return most if service.limits.prompt_tokens is None else min(most, service.limits.prompt_tokens)
 
 
+def _room_of_a_cut(service: Service, sampling: SamplingParams) -> int:
+    """The most tokens of a prompt that is cut: what is asked for has room behind it, up to half of the context."""
+    context = service.context_length
+    return min(prompt_limit(service), max(context - sampling.max_new_tokens, context // 2, 1))
+
+
 def checked(service: Service, request: Request, *, truncated: bool = False) -> Prompt:
     """A request whose prompt and completion are within the limits.
 
@@ -182,15 +191,16 @@ def text_prompt(
         heal: a text may end inside a token; ids are taken as they are.
     """
     tokenizer, limit = service.tokenizer, prompt_limit(service)
-    room = limit if truncate is None else max(1, min(limit, truncate))
+    most = limit if truncate is None else max(1, min(limit, truncate))
     cut = False
     if isinstance(prompt, str):
-        prompt, cut = within_characters(service, prompt, room, keep=truncate is not None)
+        prompt, cut = within_characters(service, prompt, most, keep=truncate is not None)
         ids, healed = tokenizer.encode(prompt), heal and grammar is None
         first = tokenizer.bos()
     else:
         ids, healed, first = _mixed_ids(tokenizer, prompt), False, []
-    if truncate is not None and len(first) + len(ids) > room:
+    if truncate is not None and len(first) + len(ids) > most:
+        room = min(most, _room_of_a_cut(service, sampling))
         ids, cut = ids[-(room - len(first)) :] if room > len(first) else ids[-1:], True
     ids, required = [*first, *ids], b""
     if healed:
@@ -228,7 +238,7 @@ def chat_prompt(
         raise ApiError(
             400, f"has {len(messages):,} messages; at most {_MOST_MESSAGES:,} are read", "messages"
         )
-    dialogue = [Message(message.role, content_of(message)) for message in messages]
+    dialogue = [Message(_ROLES.get(message.role, message.role), content_of(message)) for message in messages]
     prefill = dialogue.pop().content if dialogue and dialogue[-1].role == "assistant" else ""
     if prefill and grammar is not None:
         raise ApiError(400, "a reply that was begun can't have a response_format", "messages")
@@ -238,19 +248,35 @@ def chat_prompt(
         request = chat_request(service.tokenizer, kept, sampling, prefill=prefill, stop=stop, samples=samples)
         return checked(service, replace(request, grammar=grammar), truncated=cut)
 
+    room = _room_of_a_cut(service, sampling)
+
     def fit(kept: Sequence[Message]) -> bool:
         try:
-            made(kept, cut=True)
+            return len(made(kept, cut=True).request.ids) <= room
         except ApiError:
             return False
-        return True
 
     try:
         return made(dialogue, cut=False)
     except ApiError as error:
         if not truncate or error.code != "context_length_exceeded":
             raise
-    return made(latest_turns(dialogue, fit), cut=True)
+    kept = latest_turns(dialogue, fit)
+    return made(kept if not kept or fit(kept) else _without_beginning(kept, fit), cut=True)
+
+
+def _without_beginning(
+    dialogue: Sequence[Message], fit: Callable[[Sequence[Message]], bool]
+) -> list[Message]:
+    """A dialogue whose last message is too long alone, with as much of that message's end as there is room for."""
+    *before, last = dialogue
+
+    def ending(characters: int) -> list[Message]:
+        return [*before, replace(last, content=last.content[len(last.content) - characters :])]
+
+    most = min(len(last.content), _MOST_BITS)
+    kept = bisect_left(range(1, most + 1), True, key=lambda characters: not fit(ending(characters)))
+    return ending(kept)
 
 
 def content_of(message: ChatMessage) -> str:

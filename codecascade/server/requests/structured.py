@@ -12,7 +12,7 @@ from pydantic import Field
 from codecascade.generation.grammar import Grammar, GrammarKind
 from codecascade.ground.errors import UserError
 from codecascade.server.http.errors import ApiError
-from codecascade.server.requests.body import Body
+from codecascade.server.requests.body import Body, Items
 
 Schema = dict[str, Any] | bool
 
@@ -37,7 +37,7 @@ class StructuredOutputs(Body):
     json_: str | Schema | None = Field(None, alias="json")
     json_object: bool = False
     regex: str | None = None
-    choice: list[str] | None = Field(None, min_length=1, max_length=1000)
+    choice: Items[str] | None = Field(None, min_length=1, max_length=1000)
     grammar: str | None = None
 
 
@@ -50,7 +50,7 @@ class Structured(Body):
     structured_outputs: StructuredOutputs | None = None
     guided_json: str | Schema | None = None
     guided_regex: str | None = None
-    guided_choice: list[str] | None = Field(None, min_length=1, max_length=1000)
+    guided_choice: Items[str] | None = Field(None, min_length=1, max_length=1000)
     guided_grammar: str | None = None
 
 
@@ -119,7 +119,11 @@ def schema_grammar(schema: Any, key: str) -> Grammar:
             raise ApiError(400, "is no JSON schema", key) from None
         if not isinstance(schema, dict | bool):
             raise ApiError(400, "is no JSON schema", key)
-    return _made("json_schema", json.dumps(schema), key)
+    try:
+        text = json.dumps(schema)
+    except RecursionError:
+        raise ApiError(400, "is nested too deeply", key) from None
+    return _made("json_schema", text, key)
 
 
 def object_grammar(key: str) -> Grammar:
