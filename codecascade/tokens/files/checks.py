@@ -149,7 +149,7 @@ def _check_pattern(pattern: Any, key: str) -> Mapping[str, Any]:
     if isinstance(expression, str) and takes_too_much(expression):
         raise UserError(
             f"has a pattern that can take endless time or much memory ({short(expression)}); "
-            "write it without repetitions inside repetitions",
+            "write it with fewer choices and repetitions, and none inside another",
             key=key,
         )
     return entry

@@ -6,7 +6,9 @@ the library panics, and writes so to standard error; with fewer at each position
 tokenizer needs such a pattern, so they are recognised by their form:
 
 - something that can match in several ways (a choice, or a part that is itself repeated) is repeated without a bound;
-- more than a few parts in a row are repeated without a bound: the time grows with that power of the text's length;
+- the parts in a row can together match in too many ways: each choice doubles them, and each repetition without a
+  bound multiplies them by the length of a text;
+- a group calls itself or another one, or is what a text must be without (``(?~...)``);
 - repetitions of repetitions are written out to more than some thousand parts, which takes memory.
 
 The syntax is Oniguruma's for Ruby (doc/RE of its sources).
@@ -15,13 +17,16 @@ The syntax is Oniguruma's for Ruby (doc/RE of its sources).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 _LONGEST = 20_000
 _DEEPEST = 50
-_MOST_UNBOUNDED = 5
 _MOST_COPIES = 5_000
+# Of a match at one position; the patterns of published tokenizers have at most half as many.
+_MOST_WAYS = 1_000_000
+# So long is the text that a repetition without a bound may match: it can end behind each character.
+_RUN = 100
 # So many repetitions of something that matches in several ways are as bad as any number.
 _FEW = 3
 
@@ -32,17 +37,21 @@ _ESCAPE = re.compile(
 _GROUP = re.compile(r"\((?:\?(?:#|<[=!]|[:=!>~]|<[^>]*>|'[^']*'|[a-zA-Z-]+[:)]))?")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Part:
     """Attributes:
-    ways: whether it can match the same text in several ways, or texts of several lengths.
-    unbounded: how many parts in a row are repeated without a bound.
+    ways: in how many ways it can match the same text, or texts of several lengths.
+    tries: the most ways that are tried, which count also where only the first that matches is used.
     copies: how many parts it is when all bounded repetitions are written out.
     """
 
-    ways: bool = False
-    unbounded: int = 0
+    ways: float = 1
+    tries: float = 1
     copies: float = 1
+
+    def __post_init__(self) -> None:
+        if self.tries > _MOST_WAYS:
+            raise _TooMuchError
 
 
 class _TooMuchError(Exception):
@@ -81,8 +90,8 @@ class _Reader:
             self.at += 1
             parts.append(self._sequence(depth))
         return _Part(
-            len(parts) > 1 or parts[0].ways,
-            max(part.unbounded for part in parts),
+            sum(part.ways for part in parts),
+            sum(part.tries for part in parts),
             self._bounded(sum(part.copies for part in parts)),
         )
 
@@ -90,11 +99,11 @@ class _Reader:
         whole = _Part(copies=0)
         while self.at < len(self.pattern) and self._next() not in "|)":
             part = self._quantified(self._atom(depth))
-            whole.ways |= part.ways
-            whole.unbounded += part.unbounded
-            whole.copies = self._bounded(whole.copies + part.copies)
-            if whole.unbounded > _MOST_UNBOUNDED:
-                raise _TooMuchError
+            whole = _Part(
+                whole.ways * part.ways,
+                max(whole.tries, whole.ways * part.tries),
+                self._bounded(whole.copies + part.copies),
+            )
         return whole
 
     def _atom(self, depth: int) -> _Part:
@@ -104,11 +113,15 @@ class _Reader:
             return _Part()
         if character != "(":
             match = _ESCAPE.match(self.pattern, self.at)
+            if match and match[0].startswith("\\g") and len(match[0]) > 2:
+                raise _TooMuchError
             self.at = match.end() if match else self.at + 1
             return _Part()
         opening = _GROUP.match(self.pattern, self.at)
         assert opening is not None
         self.at = opening.end()
+        if opening[0] == "(?~":
+            raise _TooMuchError
         if opening[0] == "(?#":
             self.at = self.pattern.find(")", self.at) + 1 or len(self.pattern)
             return _Part()
@@ -119,7 +132,7 @@ class _Reader:
         self.at += self._next() == ")"
         if opening[0] == "(?>" or opening[0] in ("(?=", "(?!", "(?<=", "(?<!"):
             # What has matched inside is not tried again.
-            return _Part(copies=part.copies)
+            return replace(part, ways=1)
         return part
 
     def _quantified(self, part: _Part) -> _Part:
@@ -129,13 +142,19 @@ class _Reader:
                 # "{}" and "{,}" are text.
                 return part
             self.at = match.end()
-            if part.ways and most > _FEW:
+            if part.ways > 1 and most > _FEW:
                 raise _TooMuchError
-            endless = most == inf
+            low, high = sorted((least, most))
+            repeats = min(high, low + _RUN)
+            if part.ways > 1:
+                ways = sum(part.ways**count for count in range(int(low), int(repeats) + 1))
+                tries = part.tries * part.ways ** max(0, repeats - 1)
+            else:
+                ways, tries = repeats - low + 1, part.tries * min(repeats, _RUN)
             part = _Part(
-                match[2] != "+" and (part.ways or least != most),
-                1 if endless else part.unbounded,
-                self._bounded(part.copies * (max(1, least) if endless else max(1, most))),
+                1 if match[2] == "+" else ways,
+                max(ways, tries),
+                self._bounded(part.copies * max(1, low if high == inf else high)),
             )
         return part
 
