@@ -22,12 +22,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice, product
+from itertools import islice
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.values import short
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.tokenizer_json import SPACE
+from codecascade.tokens.templates.control_tokens import control_tokens
+from codecascade.tokens.templates.literals import Affixes, Literals
 from codecascade.tokens.templates.renderer import RENDERER
 from codecascade.tokens.templates.spelling import letters_of
 from codecascade.tokens.templates.variables import template_variables
@@ -52,6 +54,9 @@ _MOST_GAPS = 256
 _LETTER, _MARK = re.compile(r"[^\W\d_]"), re.compile(r"[^\w\s]")
 # A header of fewer words may be anywhere in a text, and is one only where its line begins.
 _WORDS_OF_A_SENTENCE = 2
+# Of a control token, of the tags that are ordinary text, and of strings that a template searches for: far more than
+# any model has. With more, the work for each character of a message would have no bound.
+_LONGEST_TOKEN, _MOST_TAGS, _MOST_SEARCHED = 256, 256, 256
 _PROBES = (("user",), ("user", "assistant"), ("system", "user", "assistant", "user"))
 
 
@@ -62,14 +67,14 @@ class ControlText:
     Attributes:
         tags: matches each tag that is ordinary text.
         guarded: the characters that get stand-ins wherever they stand.
-        kept: matches strings that a template searches for, in which nothing is replaced.
-        exact: matches control text that has no character to guard; the first one of a match is replaced.
+        kept: strings that a template searches for, in which nothing is replaced.
+        exact: control text that has no character to guard; the first one of a match is replaced.
     """
 
     tags: re.Pattern[str]
     guarded: frozenset[str]
-    kept: re.Pattern[str]
-    exact: re.Pattern[str]
+    kept: Literals
+    exact: Literals
 
 
 class Disguise:
@@ -84,7 +89,7 @@ class Disguise:
 
     def __init__(self, tokenizer: Tokenizer, control: ControlText, texts: Sequence[str]) -> None:
         self._tokenizer, self._control = tokenizer, control
-        found = {match[0][0] for text in texts for match in control.exact.finditer(text)}
+        found = {text[start] for text in texts for start, _ in control.exact.find(text)}
         originals = sorted(control.guarded | found)
         used = set().union(*texts)
         free = (chr(code) for code in _STAND_INS if chr(code) not in used)
@@ -97,12 +102,15 @@ class Disguise:
 
     def hide(self, text: str) -> str:
         """``text`` with stand-ins, as long as before."""
-        text = self._control.exact.sub(lambda match: self._stand_in[match[0][0]] + match[0][1:], text)
-        hidden, start = [], 0
-        for match in self._control.kept.finditer(text):
-            hidden += [text[start : match.start()].translate(self._guards), match[0]]
-            start = match.end()
-        return "".join([*hidden, text[start:].translate(self._guards)])
+        letters = list(text)
+        for start, _ in self._control.exact.find(text):
+            letters[start] = self._stand_in[text[start]]
+        text = "".join(letters)
+        hidden, end = [], 0
+        for start, after in self._control.kept.find(text):
+            hidden += [text[end:start].translate(self._guards), text[start:after]]
+            end = after
+        return "".join([*hidden, text[end:].translate(self._guards)])
 
     def show(self, text: str) -> str:
         """``text`` without stand-ins."""
@@ -135,8 +143,14 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
         for name, token_id in tokenizer.vocabulary.items()
         if token_id in tokenizer.special_ids
     }
+    if (longest := max(names, key=len, default="")) and len(longest) > _LONGEST_TOKEN:
+        raise UserError(
+            f"the control token {short(longest)} is longer than {_LONGEST_TOKEN} characters, so that no message "
+            "can be kept from imitating it",
+            key="added_tokens",
+        )
     frames = _frames(tokenizer)
-    anywhere, lines, beginnings = _tags(tokenizer, names, frames)
+    anywhere, lines, beginnings = _tags(tokenizer, frames)
     guarded, exact = set(), []
     for text in names | anywhere:
         ends = {text.strip()[:1], text.strip()[-1:]}
@@ -152,7 +166,7 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
     exact += sorted(lines | beginnings)
     template = tokenizer.config["chat_template"]
     kept = set(_unlike(RENDERER.literals(template), names | anywhere, guarded))
-    return ControlText(_any_of(tags), frozenset(guarded), _longest(kept), _longest(exact))
+    return ControlText(_any_of(tags), frozenset(guarded), Literals(kept), Literals(exact))
 
 
 def _frames(tokenizer: Tokenizer) -> list[str]:
@@ -177,32 +191,47 @@ def _refuse_half_written(names: set[str], guarded: set[str], frames: Iterable[st
 
     A message has stand-ins for the ends only, so that the token would be whole.
     """
-    longest = max(map(len, names), default=0)
     around = {
-        (frame[max(gap.start() - longest, 0) : gap.start()], frame[gap.end() : gap.end() + longest])
+        (
+            frame[max(gap.start() - _LONGEST_TOKEN, 0) : gap.start()],
+            frame[gap.end() : gap.end() + _LONGEST_TOKEN],
+        )
         for frame in frames
         for gap in _RUN.finditer(frame)
     }
-    for name, (before, after) in product(names, around):
-        starts = [cut for cut in range(1, len(name)) if before.endswith(name[:cut]) and name[:cut].strip()]
-        for start, end in product(starts, range(1, len(name)) if starts else ()):
-            between, rest = name[start:end], name[end:]
-            if between and rest.strip() and after.startswith(rest) and not guarded & set(between):
+    # each text that ends before a gap or begins behind one, with a bit for every gap where it does
+    before: dict[str, int] = {}
+    behind: dict[str, int] = {}
+    lasts = {left[-1:] for left, _ in around}
+    for number, (left, right) in enumerate(around):
+        for cut in range(len(left)):
+            before[left[cut:]] = before.get(left[cut:], 0) | 1 << number
+        for cut in range(1, len(right) + 1):
+            behind[right[:cut]] = behind.get(right[:cut], 0) | 1 << number
+    for name in sorted(names):
+        # the gaps before which the name's beginning stands, where a message could go on with it up to here
+        begun = 0
+        for cut in range(1, len(name)):
+            if begun and (both := begun & behind.get(name[cut:], 0)) and name[cut:].strip():
+                start = max(end for end in range(1, cut) if before.get(name[:end], 0) & both)
                 raise UserError(
-                    f"the tokenizer's chat template writes {short(name[:start])} and {short(rest)} around a message, "
-                    f"which could so be the control token {short(name)}; change the template",
+                    f"the tokenizer's chat template writes {short(name[:start])} and {short(name[cut:])} around a "
+                    f"message, which could so be the control token {short(name)}; change the template",
                     key="chat_template",
                 )
+            if name[cut - 1] in lasts and name[:cut].strip():
+                begun |= before.get(name[:cut], 0)
+            if name[cut] in guarded:
+                begun = 0
 
 
-def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[set[str], set[str], set[str]]:
+def _tags(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[set[str], set[str], set[str]]:
     """Tags that are ordinary text: those that count anywhere, as a line of their own, and at a line's beginning.
 
     Args:
         texts: see :func:`_frames`.
     """
-    control = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
-    frames = [control.sub("\n", text) for text in texts]
+    frames = [_without_control_tokens(tokenizer, text) for text in texts]
     anywhere = {
         match[0]
         for frame in frames
@@ -211,6 +240,11 @@ def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[
         # what is a token of its own is the model's way to write it, such as <think>
         if match[0] not in tokenizer.vocabulary
     }
+    if len(anywhere) > _MOST_TAGS:
+        raise UserError(
+            f"the tokenizer's chat template writes more than {_MOST_TAGS} tags around messages",
+            key="chat_template",
+        )
     lines = {match[1] for frame in frames for match in _LINE.finditer(frame)}
     beginnings: set[str] = set()
     for header, alone in (found for frame in frames for found in _headers(frame)):
@@ -225,6 +259,14 @@ def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[
     return anywhere, lines, beginnings
 
 
+def _without_control_tokens(tokenizer: Tokenizer, text: str) -> str:
+    parts, end = [], 0
+    for token in control_tokens(tokenizer, text):
+        parts.append(text[end : token.start])
+        end = token.end
+    return "\n".join([*parts, text[end:]])
+
+
 def _headers(frame: str) -> Iterator[tuple[str, bool]]:
     """The last line before each message and at the end, and whether a line ends behind it."""
     for before in _RUN.split(frame):
@@ -237,23 +279,18 @@ def _headers(frame: str) -> Iterator[tuple[str, bool]]:
 def _unlike(strings: Iterable[str], control: Iterable[str], guarded: set[str]) -> Iterator[str]:
     """The strings with guarded characters that neither hold, touch nor are part of any control text."""
     control = [text.strip() for text in control]
-    all_control = "\0".join(control)
-    beginnings = {text[:end] for text in control for end in range(1, len(text) + 1)}
-    endings = {text[start:] for text in control for start in range(len(text))}
-    for string in strings:
+    all_control, affixes = "\0".join(control), Affixes(control)
+    # one that is left out is disguised, as all other text is
+    searched = [string for string in strings if len(string) <= _LONGEST_TOKEN and guarded & set(string)]
+    for string in searched[:_MOST_SEARCHED]:
         cuts = range(len(string))
         if (
-            guarded & set(string)
-            and string not in all_control
-            and not any(string[cut:] in beginnings for cut in cuts)
-            and not any(string[: cut + 1] in endings for cut in cuts)
+            string not in all_control
+            and not any(affixes.begins(string[cut:]) for cut in cuts)
+            and not any(affixes.ends(string[: cut + 1]) for cut in cuts)
             and not any(text in string for text in control)
         ):
             yield string
-
-
-def _longest(texts: Iterable[str]) -> re.Pattern[str]:
-    return _any_of(map(re.escape, sorted(texts, key=len, reverse=True)))
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_dialogue, with_chat_format
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.templates.control_text import control_text
 from codecascade.tokens.templates.renderer import Renderer
 from codecascade.tokens.tokenizer import Tokenizer
@@ -53,6 +54,10 @@ HOSTILE = {
     "its own sentence": ("{{ raise_exception('x' * 100000) }}", "xxx"),
     "an undefined filter": ("{{ messages | nothing }}", "No filter named"),
     "nothing": ("", "writes nothing"),
+    "too many tags": (
+        "{% for m in messages %}{{ m.content }}{% for n in range(300) %}<t{{ n }}>{% endfor %}{% endfor %}",
+        "more than 256 tags",
+    ),
     "lone surrogates": ("{{ '\\ud800' }}", ""),
 }
 
@@ -189,3 +194,11 @@ def test_a_template_that_repeats_messages_without_an_end_is_refused(byte_level: 
     )
     with pytest.raises(UserError, match="repeats messages more than 256 times"):
         encode_chat(tokenizer, [Message("user", "hello")])
+
+
+def test_a_control_token_of_any_length_ends_with_a_sentence(byte_level: Tokenizer) -> None:
+    """What a template writes around messages is compared with every beginning and end of every control token."""
+    token = tokenizer_json.added_token("<|" + "x" * 1000 + "|>", byte_level.vocab_size)
+    tokenizer = byte_level.with_vocabulary([token]).with_chat_template("{{ messages[0].content }}")
+    with pytest.raises(UserError, match="is longer than 256 characters"):
+        encode_chat(tokenizer, [Message("user", "hi")])
