@@ -13,7 +13,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.ground.choices import Licences, TokenizerKind
-from codecascade.ground.errors import Stopped, UserError, printable
+from codecascade.ground.errors import Stopped, UserError, one_line, printable
 from codecascade.ground.format import counted
 
 if TYPE_CHECKING:
@@ -176,8 +176,8 @@ def inspect(
     console.print(languages_table(seen.rows))
     for document in seen.samples:
         console.print(
-            Text(printable(f"\n{document.repository}/{document.path}"), style="bold"),
-            Text(printable(f"{document.language}, {document.license}")),
+            Text("\n" + one_line(f"{document.repository}/{document.path}"), style="bold"),
+            Text(one_line(f"{document.language}, {document.license}")),
         )
         shown = printable("\n".join(document.text.split("\n")[:12]))
         console.print(shown, markup=False, highlight=False)
@@ -195,7 +195,7 @@ def languages_table(rows: Iterable[LanguageRow]) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         rate = f"{row.tokens_per_byte:.3f}" if row.tokens_per_byte is not None else "–"
-        language = Text(printable(row.language))
+        language = Text(one_line(row.language))
         table.add_row(row.kind, language, f"{row.train:,}", f"{row.heldout:,}", f"{row.bytes:,}", rate)
     return table
 

@@ -24,7 +24,8 @@ class UserError(Exception):
         self.message = message
         self.file = None if file is None else str(file)
         self.key = key
-        sentence = printable(": ".join(part for part in (self.file, key, message) if part))
+        place = [one_line(part) for part in (self.file, key) if part]
+        sentence = ": ".join(part for part in (*place, printable(message)) if part)
         half = _LONGEST // 2
         # The end of a long message says what is wrong, so the middle is cut out.
         super().__init__(
@@ -66,6 +67,15 @@ def printable(text: str) -> str:
         else _escaped(character)
         for character in text
     )
+
+
+def one_line(text: str) -> str:
+    """``text`` as :func:`printable` makes it, without line ends: a name in a file can't look like a further message.
+
+    >>> one_line("a\\nb")
+    'a\\\\nb'
+    """
+    return printable(text).replace("\n", "\\n")
 
 
 def _escaped(character: str) -> str:

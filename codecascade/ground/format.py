@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codecascade.ground.errors import one_line
+
 _LONGEST_NAME = 100
 _PERIODS = (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -48,13 +50,13 @@ def show_seconds(seconds: float) -> str:
 
 
 def listed(names: Sequence[object], most: int = 8) -> str:
-    """The first ``most`` of some names, each cut to 100 characters, and how many more there are.
+    """The first ``most`` of some names, each on one line and cut to 100 characters, and how many more there are.
 
     >>> listed(["a", "b", "c"], 2), listed([1, 2], 2)
     ('a, b and 1 more', '1, 2')
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(str(name)[:_LONGEST_NAME] for name in names[:most]) + more
+    return ", ".join(one_line(str(name)[:_LONGEST_NAME]) for name in names[:most]) + more
 
 
 def counted(count: int, noun: str) -> str:

@@ -24,6 +24,7 @@ from codecascade.model.presets import build
 
 _SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 TABLE, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_PREFIXES = ("model.", "lm_head.")
 _OLD_FREQUENCIES = "rotary_emb.inv_freq"
 _STORED = ("F32", "BF16", "F16", "F64")
 _SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
@@ -221,15 +222,21 @@ def model_names(config: LlamaConfig, names: Iterable[str]) -> dict[str, str]:
 def hf_names(names: Iterable[str], rename: Callable[[str], str]) -> dict[str, str]:
     """Hugging Face's names of a file's tensors, by the file's own.
 
+    Args:
+        rename: gives a name that it does not know back as it is.
+
     Raises:
-        UserError: two tensors stand for the same one.
+        UserError: one has Hugging Face's name already: such a file was made by something else than a converter, and
+            may hold rows in any order.
     """
     renamed = {name: rename(name) for name in names}
-    found: set[str] = set()
     for name, hf_name in renamed.items():
-        if hf_name in found:
-            raise UserError(f"stands for {hf_name}, as another tensor does", key=short(name))
-        found.add(hf_name)
+        if name == hf_name and name.startswith(_PREFIXES):
+            raise UserError(
+                "is a tensor's name in a Hugging Face folder, which tells nothing about the order of its rows in a "
+                "file of another form; use the folder that the model comes from, or convert that one",
+                key=short(name),
+            )
     return renamed
 
 

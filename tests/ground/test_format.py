@@ -61,3 +61,7 @@ def test_of_many_names_the_first_are_listed(names: list[str], most: int) -> None
     shown, _, more = text.partition(" and ")
     assert shown.split(", ") == names[:most]
     assert more == (f"{len(names) - most} more" if len(names) > most else "")
+
+
+def test_a_name_that_a_file_gives_is_no_line_of_a_list() -> None:
+    assert listed(["a\nerror: b", "\x1b[31m"]) == "a\\nerror: b, \\x1b[31m"

@@ -5,7 +5,6 @@ A key that changes what the model computes is taken into account, or refused by 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Set
 from typing import Any
 
@@ -20,8 +19,6 @@ from codecascade.model.gguf.container import GgufFile
 from codecascade.model.gguf.names import ARCHITECTURES
 from codecascade.model.rope import frequencies
 from codecascade.model.rope_scaling import RopeScaling
-
-log = logging.getLogger(__name__)
 
 ROPE_DIVISORS = "rope_freqs.weight"
 _THETA = 10_000.0
@@ -78,7 +75,7 @@ _KNOWN = {
     if isinstance(group, type)
     for key in vars(group).values()
     if isinstance(key, str) and key.startswith("{arch}.")
-}
+} | _NEUTRAL.keys()
 
 
 def config_from_gguf(file: GgufFile) -> LlamaConfig:
@@ -106,14 +103,20 @@ def config_from_gguf(file: GgufFile) -> LlamaConfig:
         raise UserError(error.message, key=f"{prefix}{error.key}" if ours else error.key) from None
 
 
+def unknown_keys(file: GgufFile) -> list[str]:
+    """The keys of a file's architecture that the format does not know, which are passed over."""
+    prefix = f"{file.metadata['general.architecture']}."
+    known = {prefix + key for key in _KNOWN | _READ}
+    return [key for key in file.metadata if key.startswith(prefix) and key not in known]
+
+
 def _check_keys(keys: Mapping[str, Any], read: Set[str]) -> None:
     if integer(keys, "expert_count", 0, least=0, most=2**20):
         raise UserError("mixtures of experts are not supported", key="expert_count")
     for key, value in keys.items():
         if key in read:
             continue
-        if key not in _KNOWN | _NEUTRAL.keys():
-            log.warning("the key %s is not known, and is passed over", key)
+        if key not in _KNOWN:
             continue
         neutral = _NEUTRAL.get(key, (0,))
         if isinstance(value, np.ndarray | list):

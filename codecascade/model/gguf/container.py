@@ -17,7 +17,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from codecascade.ground.errors import UserError
+from codecascade.ground.errors import UserError, one_line
 from codecascade.ground.files.reading import open_regular
 from codecascade.ground.files.values import integer, short
 
@@ -257,4 +257,4 @@ class _Truncated(Exception):
 
 
 def _truncated(path: Path, cause: str) -> UserError:
-    return UserError(f"is not a whole GGUF file ({cause}); fetch it again", file=path)
+    return UserError(f"is not a whole GGUF file ({one_line(cause)}); fetch it again", file=path)

@@ -41,11 +41,12 @@ _LAYER_TO_GGUF = {name: key for key, name in _LAYER.items()}
 
 
 def hf_name(name: str) -> str:
-    """Hugging Face's name of a GGUF tensor; one that is not known stays recognisable."""
+    """Hugging Face's name of a GGUF tensor; one that is not known stays as it is."""
     stem, _, kind = name.rpartition(".")
-    if match := re.fullmatch(r"blk\.(\d+)\.(\w+)", stem):
-        return f"model.layers.{match[1]}.{_LAYER.get(match[2], match[2])}.{kind}"
-    return f"{_TABLES.get(stem, stem)}.{kind}"
+    match = re.fullmatch(r"blk\.(\d+)\.(\w+)", stem)
+    if match and match[2] in _LAYER:
+        return f"model.layers.{match[1]}.{_LAYER[match[2]]}.{kind}"
+    return f"{_TABLES[stem]}.{kind}" if stem in _TABLES else name
 
 
 def gguf_name(name: str) -> str:

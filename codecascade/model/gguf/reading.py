@@ -6,6 +6,7 @@ another order (``names.py``), and Llama 3's rotary scaling is stored as a tensor
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,9 @@ import torch
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.model.config import LlamaConfig
-from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
+from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf, unknown_keys
 from codecascade.model.gguf.container import GgufFile, GgufTensor
 from codecascade.model.gguf.names import hf_name, rows_to_hf
 from codecascade.model.stored.model import LoadedModel, StoredModel
@@ -27,6 +29,7 @@ from codecascade.model.weights import Device, check_shapes, hf_names, model_name
 from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
 _UNQUANTISED = ("F16", "F32", "F64", "BF16")
 
 
@@ -51,6 +54,8 @@ def open_gguf(path: str | Path) -> StoredModel:
     file = GgufFile(Path(path))
     with _naming(path):
         config = config_from_gguf(file)
+        if unknown := unknown_keys(file):
+            log.warning("%s: these keys are not known, and are passed over: %s", path, listed(unknown))
         names = hf_names((name for name in file.tensors if name != ROPE_DIVISORS), hf_name)
     shapes = {hf: file.tensors[name].shape for name, hf in names.items()}
     check_shapes(config, shapes, file=path)

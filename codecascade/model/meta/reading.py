@@ -18,7 +18,8 @@ import torch
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import open_regular, read_object
-from codecascade.ground.files.values import flag, integer, number, short
+from codecascade.ground.files.values import flag, integer, number
+from codecascade.ground.format import listed
 from codecascade.model.config import LIMITS, LlamaConfig
 from codecascade.model.meta.pickled import read_pickled_tensors
 from codecascade.model.meta.weights import MetaTensor, MetaWeights, Shards
@@ -114,6 +115,11 @@ def open_meta(path: str | Path) -> StoredModel:
     folder = Path(path)
     shards = _shards(folder)
     config = _config(folder, shards)
+    params = read_object(folder / _PARAMS, _MOST_PARAMS)
+    if unknown := [key for key in params if key not in _READ and key not in _CHANGES]:
+        log.warning(
+            "%s: these keys are not known, and are passed over: %s", folder / _PARAMS, listed(unknown)
+        )
     try:
         names = hf_names((name for name in shards[0] if name != _FREQUENCIES), _hf_name)
     except UserError as error:
@@ -161,8 +167,6 @@ def _from_params(params: Mapping[str, Any], shards: Shards) -> LlamaConfig:
     for key, value in params.items():
         if key in _CHANGES and value not in (None, False, 0):
             raise UserError("changes what the model computes, and is not supported", key=key)
-        if key not in _READ and key not in _CHANGES:
-            log.warning("params.json: the key %s is not known, and is passed over", short(key))
     hidden_size, heads = _size(params, "dim", "hidden_size"), _size(params, "n_heads", "num_attention_heads")
     if params.get("head_dim") is None and hidden_size % heads:
         raise UserError(f"must divide dim, {hidden_size} (got {heads})", key="n_heads")
@@ -247,13 +251,14 @@ def _tokenizer(folder: Path, config: LlamaConfig) -> Tokenizer:
 
 
 def _hf_name(name: str) -> str:
-    """Hugging Face's name; one that is not known stays recognisable."""
+    """Hugging Face's name; one that is not known stays as it is."""
     stem, _, kind = name.rpartition(".")
     if name == _TABLE:
         return "model.embed_tokens.weight"
-    if match := re.fullmatch(r"layers\.(\d+)\.(.+)", stem):
-        return f"model.layers.{match[1]}.{_TENSORS.get(match[2], (match[2],))[0]}.{kind}"
-    return f"{_TENSORS.get(stem, (stem,))[0]}.{kind}"
+    match = re.fullmatch(r"layers\.(\d+)\.(.+)", stem)
+    if match and match[2] in _TENSORS:
+        return f"model.layers.{match[1]}.{_TENSORS[match[2]][0]}.{kind}"
+    return f"{_TENSORS[stem][0]}.{kind}" if stem in _TENSORS else name
 
 
 def _axis(name: str, shards: Shards, config: LlamaConfig) -> int | None:

@@ -301,16 +301,6 @@ def test_tensors_that_share_bytes_are_refused(valid: RawGguf, ask: Callable[...,
         assert message is not None and f"{others[0].name}: shares bytes of the file with" in message
 
 
-@pytest.mark.parametrize(
-    "name", ["model.norm.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"]
-)
-def test_two_names_of_one_tensor_are_refused(
-    name: str, valid: RawGguf, ask: Callable[..., str | None]
-) -> None:
-    message = ask(tensors=[*valid.tensors, RawTensor.of(name, np.zeros((32, 32), dtype=np.float32))])
-    assert message is not None and f"stands for {name}, as another tensor does" in message
-
-
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(
     wrong: float, valid: RawGguf, ask: Callable[..., str | None], tmp_path: Path
@@ -325,3 +315,23 @@ def test_weights_that_are_no_numbers_are_refused(
     values[7] = wrong
     message = ask(tensors=[*others, RawTensor.of("output_norm.weight", values)])
     assert message is not None and "output_norm.weight: holds values that are no numbers" in message
+
+
+def test_a_flood_of_unknown_keys_is_one_short_warning(
+    ask: Callable[..., str | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask({f"llama.k{number}\nerror: x": plain(number) for number in range(5000)}) is None
+    (record,) = caplog.records
+    assert "llama.k0\\nerror: x, " in record.getMessage() and "and 4,992 more" in record.getMessage()
+    assert len(record.getMessage()) < 1000 and "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_names_of_hugging_face_s_are_refused(
+    added: bool, valid: RawGguf, ask: Callable[..., str | None]
+) -> None:
+    """The order of the rows of queries and keys could not be told, and of two of one name the last would count."""
+    for wrong in ("model.norm.weight", "model.layers.1.self_attn.q_proj.weight", "lm_head.weight"):
+        others = [tensor for tensor in valid.tensors if added or tensor.name != gguf_name(wrong)]
+        tensors = [*others, RawTensor.of(wrong, np.zeros((32, 32), dtype=np.float32))]
+        assert f"{wrong}': is a tensor's name in a Hugging Face folder" in str(ask(tensors=tensors))

@@ -122,9 +122,8 @@ def test_every_key_of_the_format_is_decided_upon(config_of: ConfigOf) -> None:
         assert caught.value.key == f"llama.{key}", key
 
 
-def test_unknown_keys_are_reported(config_of: ConfigOf, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_keys_are_passed_over(config_of: ConfigOf) -> None:
     assert config_of({"new.thing": 5}) == config_of({})
-    assert "new.thing" in caplog.text
 
 
 @pytest.mark.parametrize("key", ["attention.head_count_kv", "attention.head_count", "feed_forward_length"])

@@ -272,12 +272,22 @@ def test_a_file_too_few_or_too_many_is_reported(
 @pytest.mark.parametrize(
     "name", ["model.norm.weight", "model.layers.1.input_layernorm.weight", "lm_head.weight"]
 )
-def test_two_names_of_one_tensor_are_refused(
+def test_a_name_of_hugging_face_s_is_refused(
     name: str, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
-    """Hugging Face's names are not Meta's; the last of two would count."""
+    """The order of the rows could not be told, and a head would be passed over."""
     folder = write(tmp_path / "meta", make_model(**SHAPE), tokenizer)
     file = folder / "consolidated.00.pth"
     torch.save({**torch.load(file, weights_only=True), name: torch.zeros(64)}, file)
-    with pytest.raises(UserError, match=f"stands for {name}, as another tensor does"):
+    with pytest.raises(UserError, match=f"{name}': is a tensor's name in a Hugging Face folder"):
         load_meta(folder)
+
+
+def test_keys_that_are_not_known_are_told_once(
+    make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    more = {f"new\n{number}": 1 for number in range(50)}
+    load(str(write(tmp_path / "meta", make_model(**SHAPE), tokenizer, params=more)))
+    assert [record.getMessage().count("\n") for record in caplog.records] == [0]
+    assert "params.json: these keys are not known" in caplog.text
+    assert "new\\n0, new\\n1" in caplog.text and "and 42 more" in caplog.text
