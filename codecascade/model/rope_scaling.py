@@ -14,6 +14,7 @@ MOST_POSITIONS = 2**31
 MOST_THETA = 1e15
 _MOST_FACTOR = 1e6
 _SMALLEST = 1e-30
+_ORIGINAL = "original_max_position_embeddings"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def read_rope(
         for values in objects
         if values.get("rope_theta") is not None
     }
-    scalings = {_read_scaling(entry, key, positions) for key, entry in entries.items()}
+    # what a file says outside of these objects counts for more, as for transformers
+    outside = {key: data[key] for key in (_ORIGINAL,) if data.get(key) is not None}
+    scalings = {_read_scaling(entry, key, positions, outside) for key, entry in entries.items()}
     if len(thetas) > 1:
         raise UserError(
             f"is given as {' and as '.join(map(str, sorted(thetas)))}; keep one", key="rope_theta"
@@ -73,7 +76,9 @@ def read_rope(
     return next(iter(thetas), default), next(iter(scalings), None)
 
 
-def _read_scaling(entry: Mapping[str, Any], key: str, positions: int) -> RopeScaling | None:
+def _read_scaling(
+    entry: Mapping[str, Any], key: str, positions: int, outside: Mapping[str, Any]
+) -> RopeScaling | None:
     kind = entry.get("rope_type", entry.get("type", "default"))
     if kind == "default":
         return None
@@ -86,10 +91,12 @@ def _read_scaling(entry: Mapping[str, Any], key: str, positions: int) -> RopeSca
                 _positive(entry, "factor", _MOST_FACTOR),
                 _positive(entry, "low_freq_factor", _MOST_FACTOR),
                 _positive(entry, "high_freq_factor", _MOST_FACTOR),
-                integer(entry, "original_max_position_embeddings", positions, least=1, most=MOST_POSITIONS),
+                integer({**entry, **outside}, _ORIGINAL, positions, least=1, most=MOST_POSITIONS),
             )
     except UserError as error:
-        raise UserError(error.message, key=f"{key}.{error.key}") from None
+        raise UserError(
+            error.message, key=error.key if error.key in outside else f"{key}.{error.key}"
+        ) from None
     raise UserError(
         f"{short(kind)} is not supported; supported are linear and llama3", key=f"{key}.rope_type"
     )

@@ -28,6 +28,7 @@ LLAMA3_HF = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+OUTSIDE: dict[str, Any] = {"original_max_position_embeddings": 64}
 MINIMAL: dict[str, Any] = {
     "model_type": "llama",
     "vocab_size": 320,
@@ -72,6 +73,12 @@ def test_what_transformers_4_leaves_out() -> None:
         ),
         ({"rope_parameters": {**LLAMA3_HF, "rope_theta": 5e5}}, 5e5, LLAMA3),
         ({"rope_theta": 1e6, "rope_scaling": None, "rope_parameters": None}, 1e6, None),
+        # what stands outside counts for more, as for transformers 5
+        (
+            {"rope_scaling": {**LLAMA3_HF, "original_max_position_embeddings": 512}, **OUTSIDE},
+            1e4,
+            replace(LLAMA3, **OUTSIDE),
+        ),
     ],
 )
 def test_rope_of_transformers_4_and_5(
