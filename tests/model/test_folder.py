@@ -141,6 +141,51 @@ def test_shards_and_index(make_model: MakeModel, tokenizer: Tokenizer, tmp_path:
         assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 20_000
 
 
+@pytest.mark.parametrize(
+    ("kinds", "common"),
+    [
+        ({"lm_head": torch.float32}, torch.float32),
+        ({"embed_tokens": torch.float16}, torch.float32),
+        ({"layers.1": torch.float64}, torch.float64),
+        ({"norm": torch.float32}, torch.bfloat16),
+        ({}, torch.bfloat16),
+    ],
+)
+def test_matrices_of_several_types_get_the_one_that_holds_all(
+    kinds: dict[str, torch.dtype],
+    common: torch.dtype,
+    make_model: MakeModel,
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+) -> None:
+    model = make_model()
+    save_folder(tmp_path / "m", model, model.config, tokenizer)
+    stored = {
+        name: tensor.to(next((kind for part, kind in kinds.items() if part in name), torch.bfloat16))
+        for name, tensor in model.state_dict().items()
+    }
+    save_file(stored, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    loaded = load_folder(tmp_path / "m").model
+    loaded.logits(loaded(torch.tensor([[1, 2, 3]])))
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor.double(), stored[name].double())
+        assert tensor.dtype == (stored[name].dtype if name.endswith("norm.weight") else common), name
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_tied_head_of_another_type_is_the_table_where_its_values_are(
+    kind: torch.dtype, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model(tie_word_embeddings=True)
+    save_folder(tmp_path / "m", model, model.config, tokenizer)
+    table = model.state_dict()["model.embed_tokens.weight"]
+    head = table.bfloat16().float() if kind == torch.float32 else table.bfloat16()
+    tensors = {**model.state_dict(), "lm_head.weight": head}
+    tensors["model.embed_tokens.weight"] = table.bfloat16() if kind == torch.float32 else table
+    save_file(tensors, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    assert load_folder(tmp_path / "m").config.tie_word_embeddings == (kind == torch.float32)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_dtypes(make_model: MakeModel, tokenizer: Tokenizer, dtype: torch.dtype, tmp_path: Path) -> None:
     model = make_model()

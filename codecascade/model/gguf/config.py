@@ -21,6 +21,8 @@ from codecascade.model.rope import frequencies
 from codecascade.model.rope_scaling import RopeScaling
 
 ROPE_DIVISORS = "rope_freqs.weight"
+# The key "rope.scaling.factor" would have llama.cpp scale all frequencies by it.
+LLAMA3_FACTOR = "rope.scaling.llama3_factor"
 _THETA = 10_000.0
 _MOST_FACTOR = 1e6
 # Keys that are read below, and keys that say nothing about what is computed.
@@ -50,6 +52,7 @@ _READ = {
     # ours, beside the divisors that they were made with; llama.cpp passes over them
     "rope.scaling.low_freq_factor",
     "rope.scaling.high_freq_factor",
+    LLAMA3_FACTOR,
 }
 # By our names; 0 stands for "not set", but for the logits' divisor.
 GRANITE_MULTIPLIERS = {
@@ -244,18 +247,26 @@ def _llama3(file: GgufFile, keys: Mapping[str, Any], head_dim: int, theta: float
     if tensor.shape != (head_dim // 2,):
         raise problem
     divisors = file.values(tensor)
-    if not np.isfinite(divisors).all() or not 1.0 <= divisors.max() <= _MOST_FACTOR:
+    if not np.isfinite(divisors).all() or not 0.0 < divisors.min() <= divisors.max() <= _MOST_FACTOR:
         raise problem
-    if np.allclose(divisors, 1.0):
+    if LLAMA3_FACTOR not in keys and np.allclose(divisors, 1.0):
         return None
-    low, high = (
-        _shortest(number(keys, f"rope.scaling.{name}_freq_factor", default, least=1e-30, most=_MOST_FACTOR))
-        for name, default in (("low", 1.0), ("high", 4.0))
+    # the slowest wave's, which is the factor unless even that one fits into the original context
+    slowest = float(divisors[-1])
+    rounded = round(slowest, 3)
+    usual = rounded if rounded and np.isclose(rounded, slowest, rtol=1e-6, atol=0.0) else slowest
+    low, high, factor = (
+        _shortest(number(keys, key, default, least=1e-30, most=_MOST_FACTOR))
+        for key, default in (
+            ("rope.scaling.low_freq_factor", 1.0),
+            ("rope.scaling.high_freq_factor", 4.0),
+            (LLAMA3_FACTOR, usual),
+        )
     )
     most = int(LIMITS["max_position_embeddings"])
     original = integer(keys, "rope.scaling.original_context_length", 8192, least=1, most=most)
-    scaling = RopeScaling("llama3", float(np.round(divisors.max(), 3)), low, high, original)
-    if not np.allclose(rope_divisors(head_dim, theta, scaling), divisors, rtol=1e-3):
+    scaling = RopeScaling("llama3", factor, low, high, original)
+    if not np.allclose(rope_divisors(head_dim, theta, scaling), divisors, rtol=1e-3, atol=0.0):
         raise problem
     return scaling
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_file, remove_abandoned
 from codecascade.model.config import LlamaConfig, every_fourth_layer_unrotated
-from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, ROPE_DIVISORS, rope_divisors
+from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, LLAMA3_FACTOR, ROPE_DIVISORS, rope_divisors
 from codecascade.model.gguf.names import gguf_name, rows_to_gguf
 from codecascade.model.weights import expected_shapes
 from codecascade.tokens.files.gguf_writing import tokenizer_to_gguf
@@ -183,6 +183,7 @@ def config_to_gguf(config: LlamaConfig) -> dict[str, Any]:
         keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(scaling.factor)}
     elif scaling is not None:
         keys |= {
+            LLAMA3_FACTOR: float(scaling.factor),
             "rope.scaling.low_freq_factor": float(scaling.low_freq_factor),
             "rope.scaling.high_freq_factor": float(scaling.high_freq_factor),
             "rope.scaling.original_context_length": scaling.original_max_position_embeddings,

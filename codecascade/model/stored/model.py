@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,16 @@ class StoredModel:
         """The model in memory.
 
         Args:
-            dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file).
+            dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file). Matrices that are stored
+                in several types get the smallest one that holds all their values: only equal ones can be multiplied.
 
         Raises:
             UserError: the file is broken, or its values can't be read.
         """
         tensors = {name: tensor.to(device=device, dtype=dtype) for name, tensor in self.weights.tensors()}
+        multiplied = [name for name in tensors if not name.endswith("norm.weight")]
+        common = reduce(torch.promote_types, {tensors[name].dtype for name in multiplied})
+        tensors |= {name: tensors[name].to(common) for name in multiplied}
         model = assemble(self.config, tensors, file=self.path)
         # a number may be too large for fp16
         finite = self.finite_when_read and dtype != torch.float16

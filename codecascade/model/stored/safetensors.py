@@ -51,7 +51,8 @@ class SafetensorsWeights:
         with safetensors_errors(self._head_file), safe_open(self._head_file, framework="pt") as opened:
             head = opened.get_tensor(HEAD)
         table = self.read(TABLE)
-        return head.dtype != table.dtype or not torch.equal(head, table)
+        common = torch.promote_types(head.dtype, table.dtype)
+        return not torch.equal(head.to(common), table.to(common))
 
     def read(self, name: str, part: Part = ()) -> Tensor:
         # Opened each time: the memory that a file's pages take in this process is given back with the tensor.

@@ -143,6 +143,9 @@ def test_the_package_s_reader_finds_what_llama_cpp_looks_for(
         RopeScaling("llama3", 8.0, 1.0, 4.0, 8192),
         RopeScaling("llama3", 32.0, 1.0, 4.0, 8192),
         RopeScaling("llama3", 4.0, 0.5, 2.5, 1024),
+        RopeScaling("llama3", 8.0, 1.0, 4.0, 2**24),  # even the slowest wave fits into that
+        RopeScaling("llama3", 0.5, 1.0, 4.0, 8192),
+        RopeScaling("llama3", 3.14159, 1.0, 4.0, 8192),
         RopeScaling("linear", 3.3),
     ],
 )
