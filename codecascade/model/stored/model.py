@@ -63,8 +63,8 @@ class StoredModel:
         """The model in memory.
 
         Args:
-            dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file). Matrices that are stored
-                in several types get the smallest one that holds all their values: only equal ones can be multiplied.
+            dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file). Matrices that are
+                stored in several types get the smallest one that holds all their values, or none could be multiplied.
 
         Raises:
             UserError: the file is broken, or its values can't be read.

@@ -11,13 +11,14 @@ Each line of standard input is a JSON object with ``task``; each line of standar
 
 from __future__ import annotations
 
+import codecs
+import importlib
 import json
 import os
 import resource
 import select
 import signal
 import sys
-import unicodedata  # noqa: F401  (what \N{...} in a template's string needs)
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -162,6 +163,12 @@ def literals(request: dict[str, Any]) -> list[str]:
     return sorted({node.value for node in tree.find_all(jinja2.nodes.Const) if isinstance(node.value, str)})
 
 
+# Modules that Jinja, Python's strings and \N{...} import when they first need them, and encodings of text.
+_IMPORTED = ("html", "jinja2.constants", "pprint", "textwrap", "unicodedata")
+_ENCODINGS = (
+    *("ascii", "latin-1", "cp1252", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"),
+    *("utf-32-be", "idna", "punycode", "unicode-escape", "raw-unicode-escape"),
+)
 _EVERYTHING = (
     r"{% set name = namespace(found='\n\u2581') %}{% macro show(x) %}{{ x | trim | tojson }}{% endmacro %}"
     "{% for item in items | map('upper') | sort if item %}{{ show(item) ~ loop.index }}{% endfor %}"
@@ -190,6 +197,10 @@ def answer(line: bytes) -> str:
 def confine(memory: int) -> None:
     """No more memory, and no files beyond the three streams; what a system can't limit stays as it is."""
     # What Jinja and Python load when they first need it has to be there before no file can be opened.
+    for module in _IMPORTED:
+        importlib.import_module(module)
+    for encoding in _ENCODINGS:
+        codecs.lookup(encoding)
     ENVIRONMENT.from_string(_EVERYTHING).render(items=["x"], date=datetime.now().strftime("%c %Z"))
     limits = {"AS": memory, "FSIZE": 0, "CORE": 0, "NOFILE": 3}
     for name, limit in limits.items():

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import transformers
 
+from codecascade.ground.errors import UserError
 from codecascade.tokens.messages import Message
+from codecascade.tokens.templates import worker
 from codecascade.tokens.templates.renderer import RENDERER
 from codecascade.tokens.templates.variables import template_variables
 from codecascade.tokens.tokenizer import Tokenizer
@@ -62,3 +64,28 @@ def test_the_text_is_that_of_transformers(pair: tuple[Tokenizer, Any], template:
     messages = [(message.role, message.content) for message in MESSAGES]
     (rendered,) = RENDERER.render(template, [template_variables(ours, messages, prompt=prompt)])
     assert (rendered.text, rendered.error) == (expected, None)
+
+
+def test_nothing_is_imported_that_can_no_longer_be() -> None:
+    """Each filter and test of Jinja's, and the encodings of text, in a process that can open no file."""
+    environment = worker.environment()
+    expressions = [
+        *(f"{value} | {name}" for name in environment.filters for value in ("'a <b>'", "[1, 2]", "{'a': 1}")),
+        *(f"'a b' | {name}({argument})" for name in environment.filters for argument in ("1", "'a', 'b'")),
+        *(f"'a' is {name}" for name in environment.tests),
+        *(
+            f"'aé'.encode('{name}')"
+            for name in ("latin-1", "cp1252", "utf-16-le", "utf-32", "idna", "punycode")
+        ),
+        *("lipsum(1)", "cycler(1).next()", "joiner()()", "'{:,n}'.format(1)", "'\\N{BULLET}'"),
+    ]
+    for expression in expressions:
+        try:
+            (rendered,) = RENDERER.render("{{ " + expression + " }}", [{}])
+        except UserError as error:
+            message = str(error)
+        else:
+            message = rendered.error or ""
+        assert "OSError" not in message and "Import" not in message and "ModuleNotFound" not in message, (
+            expression
+        )
