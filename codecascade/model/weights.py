@@ -25,9 +25,13 @@ from codecascade.model.presets import build
 _SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 TABLE, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _PREFIXES = ("model.", "lm_head.")
-_OLD_FREQUENCIES = "rotary_emb.inv_freq"
+# What old folders hold beside the weights: numbers that follow from the configuration.
+_BUFFER = re.compile(r"(?:.*\.)?(?:rotary_emb\.\w+|position_ids)")
+# What torch.compile, data parallelism and their like put into the names of what they wrap.
+_WRAPPER = re.compile(r"^module\.|(?:^|(?<=\.))_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\.")
+_OF_BASE_MODEL = ("embed_tokens.", "layers.", "norm.")
 _STORED = ("F32", "BF16", "F16", "F64")
-_SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
+_SHARD = ".safetensors"
 _MOST_INDEX = 32 << 20
 # How many tensors a message names.
 _NAMED = 5
@@ -50,7 +54,7 @@ def weight_files(folder: Path) -> list[Path]:
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
         raise UserError("is missing", file=folder / INDEX, key="weight_map")
     for name, file in index["weight_map"].items():
-        if not isinstance(file, str) or not _SHARD.fullmatch(file) or ".." in file:
+        if not isinstance(file, str) or not _is_inside(file):
             raise UserError(
                 f"must name a file of this folder (got {short(file)})",
                 file=folder / INDEX,
@@ -63,8 +67,14 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
+def _is_inside(file: str) -> bool:
+    """Whether the name of a shard leads to a file of the folder that its index is in, and nowhere else."""
+    parts = file.split("/")
+    return file.isprintable() and file.endswith(_SHARD) and not {"", ".", ".."} & {*parts}
+
+
 def header_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes from a file's header, whose offsets the library has compared with its size.
+    """Names and shapes of the weights in a file's header, whose offsets the library has compared with its size.
 
     Raises:
         UserError: the file is missing or broken, or its tensors are quantised.
@@ -73,9 +83,13 @@ def header_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     with safetensors_errors(file), safe_open(file, framework="pt") as opened:
         shapes = {}
         for name in opened.keys():  # noqa: SIM118  (no mapping)
+            if _BUFFER.fullmatch(name):
+                continue
             part = opened.get_slice(name)
             if (kind := part.get_dtype()) not in _STORED:
-                raise UserError(f"is {kind}; quantised weights are not supported", file=file, key=short(name))
+                raise UserError(
+                    f"is {kind}; integers and quantised weights are not supported", file=file, key=short(name)
+                )
             shapes[name] = tuple(part.get_shape())
     return shapes
 
@@ -210,13 +224,22 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
 def model_names(config: LlamaConfig, names: Iterable[str]) -> dict[str, str]:
     """For each of a model's tensors the name of the stored one, given all stored names.
 
-    Old folders also have the rotary frequencies. Those of a tied model may have the head instead of the table, or
-    both, which are then equal.
+    Old folders also have the rotary frequencies and the like. Those of a tied model may have the head instead of the
+    table, or both, which are then equal.
     """
-    found = {name: name for name in names if not name.endswith(_OLD_FREQUENCIES)}
+    found = {name: name for name in names if not _BUFFER.fullmatch(name)}
     if config.tie_word_embeddings and HEAD in found:
         found.setdefault(TABLE, found.pop(HEAD))
     return found
+
+
+def usual_name(name: str) -> str:
+    """The name that a tensor of a folder has in a model: without what wrapped the model when it was saved.
+
+    A folder of a model without its head lacks the prefix of all names.
+    """
+    name = _WRAPPER.sub("", name)
+    return f"model.{name}" if name.startswith(_OF_BASE_MODEL) else name
 
 
 def hf_names(names: Iterable[str], rename: Callable[[str], str]) -> dict[str, str]:

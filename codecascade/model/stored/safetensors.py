@@ -9,6 +9,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from codecascade.ground.errors import UserError
+from codecascade.ground.files.values import short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.stored.weights import Part
 from codecascade.model.weights import (
@@ -18,6 +20,7 @@ from codecascade.model.weights import (
     header_shapes,
     model_names,
     safetensors_errors,
+    usual_name,
     weight_files,
 )
 
@@ -33,37 +36,45 @@ class SafetensorsWeights:
     """
 
     def __init__(self, folder: Path, config: LlamaConfig) -> None:
-        found: dict[str, tuple[Path, tuple[int, ...]]] = {}
+        found: dict[str, tuple[Path, str]] = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for file in weight_files(folder):
-            found |= {name: (file, shape) for name, shape in header_shapes(file).items()}
-        shapes = {name: shape for name, (_, shape) in found.items()}
+            for stored, shape in header_shapes(file).items():
+                name = usual_name(stored)
+                if found.get(name, (file, stored))[1] != stored:
+                    other = short(found[name][1])
+                    raise UserError(
+                        f"stands for {short(name)}, as {other} does", file=file, key=short(stored)
+                    )
+                found[name], shapes[name] = (file, stored), shape
         check_shapes(config, shapes, file=folder)
         self._both_tables = config.tie_word_embeddings and {TABLE, HEAD} <= shapes.keys()
-        self._head_file = found[HEAD][0] if HEAD in found else None
-        self._stored = model_names(config, shapes)
-        self._files = {name: found[stored][0] for name, stored in self._stored.items()}
-        self.shapes = {name: shapes[stored] for name, stored in self._stored.items()}
+        self._head = found.get(HEAD)
+        # the file of each tensor, and its name there
+        self._places = {name: found[stored] for name, stored in model_names(config, shapes).items()}
+        self.shapes = {name: shapes[stored] for name, stored in model_names(config, shapes).items()}
 
     def has_own_head(self) -> bool:
         """Whether the head of a model that should be tied is stored too, and is another matrix than the table."""
-        if self._head_file is None or not self._both_tables:
+        if self._head is None or not self._both_tables:
             return False
-        with safetensors_errors(self._head_file), safe_open(self._head_file, framework="pt") as opened:
-            head = opened.get_tensor(HEAD)
+        file, stored = self._head
+        with safetensors_errors(file), safe_open(file, framework="pt") as opened:
+            head = opened.get_tensor(stored)
         table = self.read(TABLE)
         common = torch.promote_types(head.dtype, table.dtype)
         return not torch.equal(head.to(common), table.to(common))
 
     def read(self, name: str, part: Part = ()) -> Tensor:
         # Opened each time: the memory that a file's pages take in this process is given back with the tensor.
-        file, stored = self._files[name], self._stored[name]
+        file, stored = self._places[name]
         with safetensors_errors(file), safe_open(file, framework="pt") as opened:
             tensor: Tensor = opened.get_slice(stored)[part] if part else opened.get_tensor(stored)
         return tensor
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for file in sorted(set(self._files.values())):
+        for file in sorted({file for file, _ in self._places.values()}):
             with safetensors_errors(file), safe_open(file, framework="pt") as opened:
-                for name, stored in self._stored.items():
-                    if self._files[name] == file:
+                for name, (place, stored) in self._places.items():
+                    if place == file:
                         yield name, opened.get_tensor(stored)
