@@ -298,7 +298,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     file, model = folder / "tokenizer.json", folder / "tokenizer.model"
     config = read_tokenizer_config(folder)
     if os.path.lexists(file):
-        spec = read_json(file, _MOST_VOCABULARY)
+        spec = tokenizer_json.complete(read_json(file, _MOST_VOCABULARY))
     elif os.path.lexists(model):
         file = model
         spec, names = read_sentencepiece(model)

@@ -54,11 +54,17 @@ from codecascade.tokens.tokenizer import load_tokenizer
         (TOKENIZER, ("added_tokens", 0, "special"), "no", "added_tokens[0].special"),
         (TOKENIZER, ("normalizer",), {"type": "Precompiled", "precompiled_charsmap": "x"}, "'Precompiled'"),
         (TOKENIZER, ("normalizer",), {"type": "Prepend", "prepend": "x" * 10**6}, "normalizer: prepends"),
-        (TOKENIZER, ("normalizer",), {"type": []}, "not a tokenizer that can be read"),
-        (TOKENIZER, ("normalizer",), {"no": "type"}, "not a tokenizer that can be read"),
-        (TOKENIZER, ("normalizer",), 5, "not a tokenizer that can be read"),
+        (TOKENIZER, ("normalizer",), {"type": []}, "normalizer: must be an object with a type"),
+        (TOKENIZER, ("normalizer",), {"no": "type"}, "normalizer: must be an object with a type"),
+        (TOKENIZER, ("normalizer",), 5, "normalizer: must be an object with a type"),
+        (TOKENIZER, ("normalizer",), {"type": "Sequence"}, "normalizer: is a sequence without a list"),
+        (TOKENIZER, ("pre_tokenizer",), {"type": "Sequence", "pretokenizers": [5]}, "pretokenizers[0] must"),
+        (TOKENIZER, ("post_processor",), "x", "post_processor: must be an object with a type"),
+        (TOKENIZER, ("post_processor",), {"type": "BertProcessing", "cls": 5}, "post_processor: has a step"),
+        (TOKENIZER, ("post_processor",), {"type": "TemplateProcessing"}, "post_processor: has a step"),
+        (TOKENIZER, ("added_tokens", 0, "lstrip"), None, "added_tokens[0].lstrip: is missing"),
         (TOKENIZER, ("pre_tokenizer",), {"type": "Nothing"}, "not a tokenizer that can be read"),
-        (TOKENIZER, ("decoder",), [], "not a tokenizer that can be read"),
+        (TOKENIZER, ("decoder",), [], "decoder: must be an object with a type"),
         (TOKENIZER_CONFIG, ("eos_token",), 5, f"{TOKENIZER_CONFIG}: eos_token: must be text"),
         (TOKENIZER_CONFIG, ("eos_token",), {"no": "content"}, f"{TOKENIZER_CONFIG}: eos_token: must be text"),
         (TOKENIZER_CONFIG, ("pad_token",), ["a"], f"{TOKENIZER_CONFIG}: pad_token: must be text"),
@@ -179,7 +185,7 @@ def test_what_makes_the_library_panic_is_a_sentence(folder: Path, capfd: pytest.
     template = [{"SpecialToken": {"id": "<none>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     post = {"type": "TemplateProcessing", "single": template, "pair": template, "special_tokens": {}}
     change(folder / TOKENIZER, pre_tokenizer=whole["pre_tokenizer"], post_processor=post)
-    assert "not a tokenizer that can be read" in str(use(folder))
+    assert "post_processor: has a step that lacks something" in str(use(folder))
     assert capfd.readouterr().err == ""
 
 

@@ -162,6 +162,35 @@ def test_bos_is_added_where_the_configuration_says_so(llama: Tokenizer, tmp_path
     assert Tokenizer(llama.spec, unsaid).adds_bos  # the post-processor says it
 
 
+@pytest.mark.parametrize("key", ["normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens"])
+def test_parts_that_a_file_leaves_out(key: str, byte_level: Tokenizer, tmp_path: Path) -> None:
+    byte_level.save(tmp_path)
+    spec = json.loads((tmp_path / "tokenizer.json").read_text())
+    spec.pop(key)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = load_tokenizer(tmp_path)
+    for text in ("def f(x):", "x\n    é"):
+        assert ours.encode(text) == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize("decoder", [True, False])
+def test_names_in_two_files_are_those_of_transformers(
+    decoder: bool, byte_level: Tokenizer, tmp_path: Path
+) -> None:
+    byte_level.save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    if not decoder:
+        del config["added_tokens_decoder"]
+    other = next(name for name in byte_level.vocabulary if byte_level.vocabulary[name] != byte_level.eos_id)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "bos_token": ""}))
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"eos_token": other}))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    ours = load_tokenizer(tmp_path)
+    assert (ours.eos_id, ours.bos_id) == (theirs.eos_token_id, None)
+    assert (ours.eos_id == byte_level.eos_id) == decoder
+
+
 def test_a_metaspace_pipeline_is_understood(llama: Tokenizer) -> None:
     """The form that newer converters write for the same vocabulary."""
     metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}

@@ -8,7 +8,7 @@ that no character is without a piece.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tokenizers
@@ -20,6 +20,7 @@ from codecascade.tokens.files.patterns import takes_too_much
 from codecascade.tokens.files.tokenizer_json import Spec
 
 MOST_TOKENS = 2**21
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 _MOST_GROWTH = 256
 _LONGEST_AFFIX = 64
 # How many characters a step can make of one, at most. "Precompiled" is not here: a table that changes text at will.
@@ -52,7 +53,15 @@ def check_spec(spec: Any) -> None:
     if not isinstance(added, list):
         raise UserError("must be a list", key="added_tokens")
     for index, token in enumerate(added):
-        check_added_token(token, f"added_tokens[{index}]")
+        check_added_token(token, f"added_tokens[{index}]", FLAGS)
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        _check_steps(spec.get(part), part)
+    try:
+        tokenizer_json.token_put_first(spec.get("post_processor"))
+    except (LookupError, TypeError, AttributeError):
+        raise UserError(
+            "has a step that lacks something, or has it of another type", key="post_processor"
+        ) from None
     for step in tokenizer_json.steps(spec.get("normalizer")):
         if step["type"] == "Prepend" and len(_content(step, "prepend")) > _LONGEST_AFFIX:
             raise UserError("prepends more than a few characters", key="normalizer")
@@ -65,8 +74,11 @@ def check_spec(spec: Any) -> None:
             integer(step, "length", least=1, most=2**31 - 1)
 
 
-def check_added_token(token: Any, key: str) -> None:
+def check_added_token(token: Any, key: str, needed: Iterable[str] = ()) -> None:
     """Check that an entry of ``added_tokens`` has a name, and an id and flags that are possible.
+
+    Args:
+        needed: the flags that have to be there.
 
     Raises:
         UserError: it does not; ``key`` says where.
@@ -76,8 +88,10 @@ def check_added_token(token: Any, key: str) -> None:
         if not _content(entry, "content"):
             raise UserError("is empty", key="content")
         integer(entry, "id", least=0, most=MOST_TOKENS - 1)
-        for name in ("single_word", "lstrip", "rstrip", "normalized", "special"):
+        for name in FLAGS:
             flag(entry, name)
+            if entry.get(name) is None and name in needed:
+                raise UserError("is missing", key=name)
     except UserError as error:
         raise UserError(error.message, key=f"{key}.{error.key}") from None
 
@@ -124,6 +138,21 @@ def _check_vocabulary(model: Mapping[str, Any]) -> None:
         raise UserError(
             "is not what the second half of every merge begins with", key="model.continuing_subword_prefix"
         )
+
+
+def _check_steps(part: Any, key: str) -> None:
+    """Check that a normalizer, pre-tokenizer, post-processor or decoder is a step, or a sequence of steps."""
+    if part is None:
+        return
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        raise UserError(f"must be an object with a type (got {short(part)})", key=key)
+    if part["type"] != "Sequence":
+        return
+    name = next((name for name in tokenizer_json.SEQUENCES if name in part), None)
+    if name is None or not isinstance(part[name], list):
+        raise UserError("is a sequence without a list of steps", key=key)
+    for index, step in enumerate(part[name]):
+        _check_steps(_object(step, f"{key}.{name}[{index}]"), f"{key}.{name}[{index}]")
 
 
 def _growth(step: Spec) -> int:

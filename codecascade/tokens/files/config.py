@@ -35,12 +35,14 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: a file can't be read, or a value that counts here is of another type; file and key are named.
     """
+    named: dict[str, Any] = {}
     config: dict[str, Any] = {}
-    for name in (_SPECIAL_TOKENS_FILE, _CONFIG_FILE):
+    for name, values in ((_SPECIAL_TOKENS_FILE, named), (_CONFIG_FILE, config)):
         if os.path.lexists(folder / name):
-            values = read_object(folder / name, _MOST_CONFIG)
+            values |= read_object(folder / name, _MOST_CONFIG)
             _with_file_named(folder / name, partial(_check_named_tokens, values))
-            config |= values
+    # as for transformers 5, whose own folders have this key: in older ones the other file counts for more
+    config = {**named, **config} if "added_tokens_decoder" in config else {**config, **named}
     template = _read_template(folder, config.pop("chat_template", None))
     if template is not None:
         config["chat_template"] = template
@@ -67,9 +69,9 @@ def with_config_tokens(spec: Spec, config: Mapping[str, Any]) -> Spec:
 
 
 def token_name(value: Any) -> str | None:
-    """The name of a token that is given as text, or as an object that holds it."""
+    """The name of a token that is given as text, or as an object that holds it; None for an empty one."""
     name: str | None = value["content"] if isinstance(value, dict) else value
-    return name
+    return name or None
 
 
 def saved_config(

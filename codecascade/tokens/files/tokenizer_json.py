@@ -18,6 +18,15 @@ from typing import Any
 Spec = dict[str, Any]
 
 SPACE = "▁"
+SEQUENCES = ("normalizers", "pretokenizers", "decoders", "processors")
+# Parts that a file may leave out, as for the tokenizers library.
+_ABSENT: Spec = {
+    "added_tokens": [],
+    "normalizer": None,
+    "pre_tokenizer": None,
+    "post_processor": None,
+    "decoder": None,
+}
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -98,6 +107,11 @@ def _bpe(vocab: Mapping[str, int], merges: Sequence[str], **settings: Any) -> Sp
         "ignore_merges": False,
     }
     return {"type": "BPE", **defaults, **settings, "vocab": dict(vocab), "merges": list(merges)}
+
+
+def complete(spec: Any) -> Any:
+    """The content of a file with all its parts, if it is an object."""
+    return {**_ABSENT, **spec} if isinstance(spec, dict) else spec
 
 
 def bos_template(bos: str, token_id: int) -> Spec:
@@ -250,9 +264,7 @@ def steps(part: Spec | None) -> list[Spec]:
         return []
     if part["type"] != "Sequence":
         return [part]
-    inner = next(
-        part[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in part
-    )
+    inner = next(part[key] for key in SEQUENCES if key in part)
     return [step for one in inner for step in steps(one)]
 
 
