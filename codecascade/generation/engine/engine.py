@@ -46,7 +46,7 @@ class Engine:
 
     Args:
         cache_tokens: tokens that the cache has memory for, of all sequences together. None: 1 GiB, but at least
-            16,384 tokens and what one request of the whole context needs.
+            16,384 tokens and, where there is memory for it, what one request of the whole context needs.
         chunk_tokens: most tokens of a pass; longer prompts are read in chunks. A cancel acts after one pass.
         max_running: most sequences that run at a time.
         max_waiting: most requests that wait; None for any number.

@@ -8,6 +8,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from codecascade.generation.engine.memory import free_bytes
 from codecascade.generation.engine.scheduler import Scheduled
 from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
@@ -21,8 +22,11 @@ _CACHE_BYTES, _LEAST_TOKENS = 2**30, 16_384
 
 
 def default_cache_tokens(model: Llama, context: int) -> int:
-    """Tokens of a cache of 1 GiB, but at least 16,384 and what one request of the whole context needs."""
-    return max(_LEAST_TOKENS, _CACHE_BYTES // token_bytes(model), context + BLOCK_SIZE)
+    """Tokens of a cache of 1 GiB, but at least 16,384 and, where there is memory, what the whole context needs."""
+    whole, each = context + BLOCK_SIZE, token_bytes(model)
+    free = free_bytes(next(model.parameters()).device)
+    fitting = whole if free is None else min(whole, free // each)
+    return max(_LEAST_TOKENS, _CACHE_BYTES // each, fitting)
 
 
 def token_bytes(model: Llama) -> int:
@@ -49,7 +53,7 @@ class ModelRunner:
         except (MemoryError, ValueError, OverflowError, torch.OutOfMemoryError):
             raise UserError(
                 f"there is no memory for a cache of {blocks * BLOCK_SIZE:,} tokens; "
-                "ask for fewer new tokens or a shorter context"
+                "name a shorter context (--context), or ask for fewer new tokens"
             ) from None
 
     @torch.inference_mode()

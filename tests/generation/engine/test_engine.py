@@ -176,11 +176,21 @@ def test_samples_share_a_prefill_and_finished_rows_are_dropped(model: Llama, tok
 
 def test_a_cache_is_a_gib_or_what_is_needed(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_runner, "_CACHE_BYTES", CACHE_BYTES)
+    monkeypatch.setattr(model_runner, "free_bytes", lambda device: None)
     of_a_gib = 2**30 // token_bytes(model)
     assert default_cache_tokens(model, 128) == of_a_gib
     assert default_cache_tokens(model, of_a_gib) > of_a_gib, "a request of the whole context"
     monkeypatch.setattr(model_runner, "token_bytes", lambda model: 2**20)
     assert default_cache_tokens(model, 128) == 16_384
+
+
+def test_a_context_that_no_memory_holds_is_no_reason_to_fail(
+    model: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration may promise any length; only what a request needs has to be there."""
+    for free, tokens in ((2**40, 2**40 // token_bytes(model)), (None, 2**40 + 16)):
+        monkeypatch.setattr(model_runner, "free_bytes", lambda device, free=free: free)
+        assert default_cache_tokens(model, 2**40) == tokens
 
 
 def test_memory_is_bounded_whatever_is_asked_for(
