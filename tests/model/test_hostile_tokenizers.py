@@ -280,6 +280,10 @@ SOUND = pieces_file("▁", "a", "b", "ab")
         (pieces_file() + b"\xff" * 100_000, "is not a SentencePiece model"),
         (pieces_file() + b"\x0a" + varint(2**62), "is not a SentencePiece model"),
         (message((3, message((4, 0)))), "is not a SentencePiece model"),
+        (pieces_file("a", "b", "a"), "pieces 259 and 261 are both 'a'"),
+        (pieces_file("a", "</s>"), "pieces 2 and 260 are both '</s>'"),
+        (pieces_file("a", ""), "piece 260 is empty"),
+        (pieces_file(normalizer=message((4, 0), (5, 0))), "escape_whitespaces is false"),
     ],
 )
 def test_pieces(tmp_path: Path, data: bytes, words: str) -> None:

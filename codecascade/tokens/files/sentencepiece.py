@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import read_bytes
+from codecascade.ground.files.values import short
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.checks import MOST_TOKENS
 from codecascade.tokens.files.tokenizer_json import Spec
@@ -24,6 +25,7 @@ _LONGEST_PIECE = 1024
 # Letters of all ways to cut all pieces in two: time and memory grow with them. Llama's vocabulary has a million.
 _MOST_LETTERS = 2**26
 _LONGEST_VARINT = 10
+_AS_SUFFIX, _ESCAPED = "treat_whitespace_as_suffix is true", "escape_whitespaces is false"
 
 
 class SentencePiece(NamedTuple):
@@ -55,6 +57,11 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
         raise UserError("is not a byte-pair model (model_type is not BPE)", file=path)
     if normalizer.get(2) or normalizer.get(4, True):
         raise UserError("normalises text or removes spaces: unfit for code", file=path)
+    # fields that move spaces, or leave them as they are
+    for field, usual, name in ((trainer.get(24), False, _AS_SUFFIX), (normalizer.get(5), True, _ESCAPED)):
+        if field is not None and bool(field) != usual:
+            raise UserError(f"spells spaces in a way that is not supported ({name})", file=path)
+    _check_texts(pieces, path)
     ids = {"unk_token": trainer.get(40, 0), "bos_token": trainer.get(41, 1), "eos_token": trainer.get(42, 2)}
     if not all(isinstance(token_id, int) for token_id in ids.values()):
         raise UserError("is not a SentencePiece model", file=path)
@@ -67,6 +74,16 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     except UserError as error:
         raise UserError(error.message, file=path, key=error.key) from None
     return spec, {**config, "add_bos_token": "bos_token" in config}
+
+
+def _check_texts(pieces: Sequence[SentencePiece], path: str | Path) -> None:
+    """Refuse what sentencepiece refuses: a piece without text, or with that of another."""
+    known: dict[str, int] = {}
+    for token_id, piece in enumerate(pieces):
+        if not piece.text:
+            raise UserError(f"piece {token_id} is empty", file=path)
+        if (first := known.setdefault(piece.text, token_id)) != token_id:
+            raise UserError(f"pieces {first} and {token_id} are both {short(piece.text)}", file=path)
 
 
 def spec_from_pieces(pieces: Sequence[SentencePiece], *, dummy_prefix: bool) -> Spec:

@@ -88,6 +88,7 @@ def test_user_defined_pieces_are_matched_whole(reference: tuple[Tokenizer, Any])
         ({"model_type": "unigram"}, "not a byte-pair model"),
         ({"normalization_rule_name": "nmt_nfkc"}, "unfit for code"),
         ({"remove_extra_whitespaces": True}, "unfit for code"),
+        ({"treat_whitespace_as_suffix": True}, "treat_whitespace_as_suffix is true"),
     ],
 )
 def test_models_unfit_for_code_are_refused(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
