@@ -12,6 +12,7 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
+from copy import copy
 from itertools import pairwise
 
 # Importing these modules adds their commands.
@@ -19,7 +20,7 @@ from codecascade.cli import cascade, corpus, dialogues, generation, plan, ranks,
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.measure import compare, correlations, evaluation, sweep  # noqa: F401
 from codecascade.cli.self_instruct import command  # noqa: F401
-from codecascade.ground.errors import RunFailed, Stopped, UserError, printable
+from codecascade.ground.errors import RunFailed, Stopped, UserError, one_line, printable
 
 _LOST = (
     "failed: another rank has ended; its own message says why, if it could print one. The same command continues "
@@ -105,7 +106,10 @@ def _set_up_messages() -> None:
 
 
 class _Printable(logging.Formatter):
-    """Escapes control characters, which a message may have from a file's content."""
+    """Escapes control characters, which a message may have from a file's content, and line ends in what it quotes."""
 
     def format(self, record: logging.LogRecord) -> str:
+        record = copy(record)
+        if isinstance(record.args, tuple):
+            record.args = tuple(one_line(value) if isinstance(value, str) else value for value in record.args)
         return printable(super().format(record))

@@ -41,12 +41,13 @@ def test_no_message_moves_the_cursor(
 ) -> None:
     def failing(model: generation_running.ModelOptions) -> LocalGenerator:
         logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
+        logging.getLogger("codecascade.model").warning("the key %s is not known", "a\nerror: b")
         raise RunFailed("the server says \x1b[32m")
 
     monkeypatch.setattr(generation_running.ModelOptions, "load", failing)
     code, _, err = run(capsys, "complete", "m", "--prompt", "a")
     assert code == 1 and "\x1b" not in err
-    assert "\\x1b[31m" in err and "\\x1b[32m" in err
+    assert "\\x1b[31m" in err and "\\x1b[32m" in err and "the key a\\nerror: b is not known" in err
 
 
 def test_help_does_not_wait_for_torch() -> None:
