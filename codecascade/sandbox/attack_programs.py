@@ -91,6 +91,10 @@ CALLS = """
 assert refused(libc.socket, 2, 1, 0)
 assert refused(libc.ptrace, 0, 0, 0, 0)
 assert refused(libc.unshare, 0x10000000)
+assert refused(libc.syscall, 436, 5000, 5000, 2)  # close_range for a thread with descriptors of its own
+stack = ctypes.create_string_buffer(65536)
+top = ctypes.c_void_p(ctypes.addressof(stack) + 65000 & ~15)
+assert refused(libc.clone, libc.pause, top, 0x10900, None)  # such a thread
 assert refused(libc.mount, b"none", b"/", b"tmpfs", 0, None)
 assert refused(libc.shmget, 1234, 4096, 0o1600)
 assert refused(libc.memfd_create, b"", 0)

@@ -161,7 +161,7 @@ class ConfinedServer:
                 os.fchown(descriptor, self.user, -1)
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
-        usage = ResourceUsage(limits["memory_mb"])
+        usage = ResourceUsage(limits["memory_mb"], limits["scratch_mb"])
         # Otherwise the program's first objects trigger a collection of the server's garbage.
         gc.freeze()
         pid = os.fork()

@@ -10,6 +10,7 @@ from codecascade.sandbox.inside.kernel import processor_time
 
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
+_LOOKS = 50
 
 
 class ResourceUsage:
@@ -17,10 +18,13 @@ class ResourceUsage:
 
     Args:
         memory_mb: limit for all its processes together.
+        scratch_mb: what its files may take beside that, maybe in the same shared memory of the machine.
     """
 
-    def __init__(self, memory_mb: int) -> None:
-        self.memory_mb = memory_mb
+    def __init__(self, memory_mb: int, scratch_mb: int = 0) -> None:
+        self.memory_mb, self.scratch_mb = memory_mb, scratch_mb
+        # The least shared memory that the whole machine had at any look.
+        self._machine_shared = kernel_memory.machine_shared_bytes()
         self._reaped = _of_children()
         # Ticks of CPU time of each process at the last look.
         self._own: dict[int, int] = {}
@@ -37,14 +41,15 @@ class ResourceUsage:
         """
         cpu = _of_children() - self._reaped
         resident = reserved = 0
+        shown = []
         for pid in pids:
-            try:
-                with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-                    fields = file.read(2048).rpartition(b")")[2].split()
-            except OSError:
-                continue
-            if fields[0] == b"Z" and pid != first:
-                reap(pid)
+            seen_as, fields = pid, _stat(pid)
+            if fields and fields[0] == b"Z":
+                seen_as, fields = _live_thread(pid) or (pid, fields)
+                if seen_as == pid != first:
+                    reap(pid)
+                    continue
+            if fields is None:
                 continue
             cpu += sum(map(int, fields[11:15])) / _TICKS
             own = int(fields[11]) + int(fields[12])
@@ -53,13 +58,15 @@ class ResourceUsage:
             self._own[pid] = own
             reserved += int(fields[20])
             resident += int(fields[21]) * _PAGE
+            shown.append(seen_as)
         seconds = max(cpu, self._seen / _TICKS, processor_time.seconds())
-        return seconds, self._excess(pids, reserved, resident)
+        return seconds, self._excess(shown, reserved, resident)
 
     def _excess(self, pids: list[int], reserved: int, resident: int) -> str | None:
         """A description of the processes' excess memory; None if there is none.
 
         Args:
+            pids: of each process its id, or that of a thread if its first one has ended.
             reserved: bytes of address space of all processes.
             resident: bytes of resident memory; shared memory counts for each process.
         """
@@ -69,8 +76,16 @@ class ResourceUsage:
             kept += kernel_memory.hidden_bytes(pids)
         if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
             return f"more than {self.memory_mb} MB of memory in use"
-        if reserved > limit and _shared(pids) > limit:
-            return f"more than {self.memory_mb} MB of shared memory"
+        machine_shared = kernel_memory.machine_shared_bytes()
+        self._machine_shared = min(self._machine_shared, machine_shared)
+        grown = machine_shared - self._machine_shared
+        if reserved > limit or grown > limit:
+            shared, is_exact = _shared(pids)
+            # Of memory that is shared, the kernel keeps all while a process maps any page, and may tell nobody how
+            # much that is. Then whoever shares any has to answer for what the machine has more of.
+            hidden = shared > 0 and not is_exact and grown > limit + (self.scratch_mb << 20)
+            if shared > limit or hidden:
+                return f"more than {self.memory_mb} MB of shared memory"
         return None
 
     def cpu_seconds(self) -> float:
@@ -114,9 +129,14 @@ def _memory(pid: int, field: int) -> int:
         return 0
 
 
-def _shared(pids: list[int]) -> int:
-    """Bytes of anonymous shared memory; it is allocated even if no process has it resident."""
+def _shared(pids: list[int]) -> tuple[int, bool]:
+    """Bytes of anonymous shared memory, and whether these are all.
+
+    It is allocated even if no process has it resident. Where the kernel lets this process ask for the objects that
+    are mapped, it tells what they hold; else only the parts that are mapped are known.
+    """
     sizes: dict[bytes, int] = {}
+    is_exact = True
     for pid in pids:
         try:
             with open(f"/proc/{pid}/maps", "rb") as file:
@@ -124,11 +144,47 @@ def _shared(pids: list[int]) -> int:
                     addresses, rights, offset, _, inode, *name = line.split(maxsplit=5)
                     if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
                         start, end = (int(part, 16) for part in addresses.split(b"-"))
-                        sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
+                        size = int(offset, 16) + end - start
+                        try:
+                            held = os.stat(f"/proc/{pid}/map_files/{start:x}-{end:x}").st_blocks * 512
+                        except OSError:
+                            held, is_exact = 0, False
+                        sizes[inode] = max(sizes.get(inode, 0), size, held)
         except PermissionError:
             # All of it may be shared.
-            sizes[b"of %d" % pid] = _memory(pid, 0)
+            sizes[b"of %d" % pid], is_exact = _memory(pid, 0), False
         except OSError:
             # The process has ended.
             continue
-    return sum(sizes.values())
+    return sum(sizes.values()), is_exact
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """The fields of a process's or a thread's statistics from its state on; None if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            return file.read(2048).rpartition(b")")[2].split()
+    except OSError:
+        return None
+
+
+def _live_thread(pid: int) -> tuple[int, list[bytes]] | None:
+    """A thread of a process whose first thread has ended, with its fields of :func:`_stat`; None if there is none.
+
+    A process lives as long as any of its threads, but what it holds is then shown for these alone.
+    """
+    # A thread may have handed on to the next one and ended between the list of threads and a look at it.
+    for _ in range(_LOOKS):
+        try:
+            threads = [int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid]
+        except OSError:
+            return None
+        if not threads:
+            return None
+        found = [
+            (thread, fields) for thread in threads if (fields := _stat(thread)) and fields[0] not in b"ZX"
+        ]
+        if found:
+            # One that is about to end has given up its memory.
+            return max(found, key=lambda one: int(one[1][20]))
+    return None

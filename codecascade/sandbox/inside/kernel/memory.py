@@ -5,8 +5,12 @@ Without a cgroup nobody adds this up. Sockets and pipes are counted as full, pag
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
+import struct
+
+from codecascade.sandbox.inside.kernel import syscalls
 
 # See candidate.py.
 TYPE_CHECKING = False
@@ -33,6 +37,8 @@ _LISTS = os.stat("/proc/self/fd").st_size == 0
 _MOST_OPEN = 256
 _SOCKET = _sent_at_most()
 _PIPE = 16 * _PAGE
+# struct sysinfo of linux/sysinfo.h.
+_SYSTEM = struct.Struct("@l9LH6x2LI4x")
 
 
 def descriptor_bytes(pids: Iterable[int], room: int) -> int:
@@ -63,6 +69,15 @@ def hidden_bytes(pids: Iterable[int]) -> int:
             # The process has ended.
             continue
     return total
+
+
+def machine_shared_bytes() -> int:
+    """Bytes of shared memory of the whole machine, in memory or swapped, with its file systems in memory."""
+    answer = ctypes.create_string_buffer(_SYSTEM.size)
+    syscalls.checked(syscalls.libc.sysinfo(answer), "sysinfo")
+    fields: tuple[int, ...] = _SYSTEM.unpack(answer.raw)
+    shared, swap, free_swap, unit = fields[6], fields[8], fields[9], fields[13]
+    return (shared + swap - free_swap) * unit
 
 
 def _descriptors(pid: int) -> int:

@@ -107,6 +107,8 @@ _TRUNCATE, _OPENAT2 = (76, 45), (437, 437)
 # open and openat, and which argument has the flags.
 _OPENINGS = (((2, -1), 1), ((257, 56), 2))
 _SOCKETPAIR, _SETSOCKOPT, _FCNTL, _PRCTL = (53, 199), (54, 208), (72, 25), (157, 167)
+_CLOSE_RANGE = (436, 436)
+_CLOSE_RANGE_UNSHARE, _CLONE_FILES, _CLONE_THREAD = 2, 0x400, 0x10000
 _PR_SET_DUMPABLE = 4
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPES = 1, 1, 5, 0xF
 _SO_SNDBUF, _SO_SNDBUFFORCE = 7, 32
@@ -130,9 +132,10 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
     """A filter (classic BPF) that allows all calls except those that reach beyond the process.
 
     Refused with EPERM: sockets of every type, socket pairs that could send elsewhere (datagrams) or buffer more
-    than usual, memory of other processes, namespaces, mounts, kernel modules, clocks, keys, the kernel log,
-    anonymous files, io_uring (it would bypass the filter), limits of other processes, leases, and locks of whole
-    files. Calls that libraries can do without look absent (:data:`_ABSENT`).
+    than usual, memory of other processes, namespaces, threads with descriptors of their own, mounts,
+    kernel modules, clocks, keys, the kernel log, anonymous files, io_uring (it would bypass the filter), limits of
+    other processes, leases, and locks of whole files.
+    Calls that libraries can do without look absent (:data:`_ABSENT`).
 
     If Landlock alone protects the files of others, some calls that Landlock does not check are disabled: they do
     nothing and report success, as on a file system without these features, because copying a file uses them.
@@ -153,7 +156,19 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
     # The x32 interface has other numbers for the same calls.
     if MACHINE == "x86_64":
         instructions += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
-    instructions += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
+    # The descriptors of a process are counted once: its threads may have none of their own.
+    instructions += _if(
+        NUMBERS["clone"],
+        [
+            _argument(0),
+            (_JUMP_SET, 2, 0, ALL_NAMESPACES),
+            (_JUMP_SET, 0, 2, _CLONE_THREAD),
+            (_JUMP_SET, 1, 0, _CLONE_FILES),
+            _REFUSE,
+            _LET,
+        ],
+    )
+    instructions += _if(_CLOSE_RANGE, [_argument(2), (_JUMP_SET, 0, 1, _CLOSE_RANGE_UNSHARE), _REFUSE, _LET])
     instructions += _if(
         NUMBERS["prlimit64"],
         [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET],
