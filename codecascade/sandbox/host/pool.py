@@ -19,9 +19,9 @@ from codecascade.sandbox.program import Command, Program
 # These imports cost much more than a short program, so a worker that made them is reused for programs that need them.
 _COMMON = ("typing", "collections", "functools", "re", "string", "heapq", "bisect")
 _PRELOADED = {
-    "common": re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
-    "numpy": re.compile(r"^\s*(?:import|from)\s+(?:numpy|scipy|pandas)\b", re.MULTILINE),
-    "doctest": re.compile(r"^\s*(?:import|from)\s+(?:doctest|unittest)\b", re.MULTILINE),
+    "common": re.compile(rf"^[^\S\n]*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
+    "numpy": re.compile(r"^[^\S\n]*(?:import|from)\s+(?:numpy|scipy|pandas)\b", re.MULTILINE),
+    "doctest": re.compile(r"^[^\S\n]*(?:import|from)\s+(?:doctest|unittest)\b", re.MULTILINE),
 }
 
 

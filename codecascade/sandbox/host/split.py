@@ -46,7 +46,7 @@ _REACHING = {
     "quit",
 }
 _REACHING |= {"getattr", "setattr", "delattr", "help", "dir", "type", "super", "memoryview"}
-_IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w, ]+)", re.MULTILINE)
+_IMPORT = re.compile(r"^[^\S\n]*(?:import|from)\s+([\w, ]+)", re.MULTILINE)
 
 
 class JudgeDied(Exception):

@@ -26,6 +26,8 @@ from codecascade.sandbox.program import Command, Program
 
 # The token comes after all output of the program, so more output is read than is returned.
 _OUTPUT_BYTES = 16 << 20
+# Characters at the beginning of an output and at its end.
+_SEARCHED = 100_000
 # Limits of a running compiler; the time for each program is limited by the clock.
 _SERVER_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=3072, processes=128, file_mb=64, address_space=False)
 
@@ -196,12 +198,22 @@ def verdict_of_command(language: Language, ended: Outcome, token: str, *, needed
 def _error(language: Language, ended: Outcome, output: str) -> str:
     """One line that says what went wrong: the language's error line, else the last of standard error, else the
     status."""
-    found = list(language.error.finditer(output)) if language.error is not None else []
+    found = list(language.error.finditer(_searched(output))) if language.error is not None else []
     if found:
         groups = [group for group in found[-1].groups() if group] or [found[-1][0]]
         return " ".join(groups[0].split())[:2000]
     lines = [line for line in ended.stderr.splitlines() if line.strip()]
     return lines[-1].strip()[:2000] if lines else ended.exception or "failed"
+
+
+def _searched(output: str) -> str:
+    """The part of an output in which an error is looked for: its beginning and its end.
+
+    Traces may be long behind an error, and a program's own output may be long before it.
+    """
+    if len(output) <= 2 * _SEARCHED:
+        return output
+    return f"{output[:_SEARCHED]}...\n...{output[-_SEARCHED:]}"
 
 
 def _cut(outcome: Outcome, size: int) -> Outcome:

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work import grows_linearly
 
 from codecascade.sandbox.languages.ending import halves, in_main
+from codecascade.sandbox.languages.language import Language, Toolchain
 from codecascade.sandbox.languages.table import LANGUAGES, language_named
 from codecascade.sandbox.languages.toolchains.cpp import header_comes_first
 from codecascade.sandbox.languages.toolchains.java import main_class
+from codecascade.sandbox.outcome import Limits
 
 MAIN = r"\bmain\s*\("
+# What tokens begin with or escape, and what statements and heads of functions consist of.
+UNITS = (
+    *(
+        "\n",
+        " ",
+        "\\",
+        '"',
+        '\\"',
+        '"\\"',
+        "/*",
+        "/* ",
+        "*/",
+        "//;",
+        ";/*",
+        ";//",
+        'R"(',
+        'R"a(',
+        ')"',
+        'r#"',
+    ),
+    *("r#", "#", '"""\n', '"""', '\\"""\n', '""" ', '@"', '@$"', '""', "`", "'", "'\\", "'a", "{", "}", "{}"),
+    *(";", "return ", ";return ", "return;", "; ", ";\n", "main(", "main ", "\nmain", "void ", "void Main"),
+    *("func ", "func Test", "os.exit(", ")", ") ", "os.exit()\n", "\npackage ", "package a", "\nclass "),
+    *("\npublic ", "a ", "a.", "?>", "\n#include <a>", "if (x) { return 1; }"),
+)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +70,11 @@ MAIN = r"\bmain\s*\("
             'void main(String[] a) { b("""\n  } " "\n"""); \nX\n}',
         ),
         ('void main() { a(@"c:\\"); /* " */ }', 'void main() { a(@"c:\\"); /* " */ \nX\n}'),
+        ('int main() { a(); return f("; } {"); }', 'int main() { a(); X return f("; } {"); }'),
+        ("int main() { a(); /* ; return 0; */ }", "int main() { a(); /* ; return 0; */ \nX\n}"),
+        ("int main() { a('\\\\'); \\\n b(); }", "int main() { a('\\\\'); \\\n b(); \nX\n}"),
+        ('void main() { b("""\n  } \\""" { \\\\"""); }', 'void main() { b("""\n  } \\""" { \\\\"""); \nX\n}'),
+        ("int main() { a(); /* }", None),
         # The last one: a model's own stands before the tests'.
         ("int main() { a(); }\nint main() { b(); }", "int main() { a(); }\nint main() { b(); \nX\n}"),
         ("int domain(int x) { return x; }", None),
@@ -64,6 +101,31 @@ def test_the_finished_text_never_shows_the_token(language: str) -> None:
     assert finished is not None
     first, second = halves(token)
     assert token not in finished and first in finished and second in finished
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+def test_hostile_texts_are_finished_and_planned_in_linear_time(language: Language, tmp_path: Path) -> None:
+    def prepare(text: str) -> None:
+        language.plan(language.finish(text, "token" * 4) or text, tools, Limits())
+
+    (tmp_path / "codecascade.jar").touch()
+    tools = Toolchain("1", defaultdict(str), built=str(tmp_path))
+    for unit in UNITS:
+        # The beginning of the function with the tests, in all languages, and its end.
+        for before, behind in (
+            ("func TestX() { void Main() { int main() {\n", "\n}}}"),
+            ("fn main() {\n", ""),
+        ):
+            make = _repeated(unit, before, behind)
+            assert grows_linearly(prepare, make, size=10_000), (before, unit, behind)
+
+
+def _repeated(unit: str, before: str, behind: str) -> Callable[[int], str]:
+    return lambda size: before + unit * (size // len(unit)) + behind
+
+
+def test_backslashes_in_a_text_block_that_never_ends_take_no_time() -> None:
+    assert in_main('void main() { a("""\n' + "\\" * 60 + "\n", MAIN, "X") is None
 
 
 @pytest.mark.parametrize("language", ["php"])

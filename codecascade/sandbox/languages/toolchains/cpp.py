@@ -63,6 +63,8 @@ CPP = Language(
     finish=_finish,
     plan=_plan,
     build=_build,
-    error=re.compile(r"^.*Assertion `.*' failed\.$|^\s*what\(\):.*$|^terminate called.*$", re.MULTILINE),
+    error=re.compile(
+        r"^[^`\n]*Assertion `.*' failed\.$|^[ \t]*what\(\):.*$|^terminate called.*$", re.MULTILINE
+    ),
     memory=re.compile(r"std::bad_alloc"),
 )

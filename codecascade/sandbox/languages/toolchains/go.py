@@ -91,7 +91,7 @@ GO = Language(
     environment=lambda limits: _ENVIRONMENT,
     build=_build,
     address_space=False,
-    error=re.compile(r"^panic: .*$|^\s+\w+_test\.go:\d+: .*$|^fatal error: .*$", re.MULTILINE),
+    error=re.compile(r"^panic: .*$|^[ \t]+\w+_test\.go:\d+: .*$|^fatal error: .*$", re.MULTILINE),
     memory=re.compile(r"^fatal error: runtime: (?:cannot allocate|out of) memory", re.MULTILINE),
     compiler_limits=Limits(cpu_seconds=30, processes=512, scratch_mb=512, address_space=False),
 )

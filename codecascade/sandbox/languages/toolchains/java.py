@@ -19,7 +19,7 @@ from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
 _MAIN = r"\bvoid\s+main\s*\("
-_PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
+_PACKAGE = re.compile(r"^[^\S\n]*package\s+([\w.]+)\s*;", re.MULTILINE)
 _CLASS = re.compile(r"^(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE)
 _PUBLIC = re.compile(
     r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE

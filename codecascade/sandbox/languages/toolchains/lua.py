@@ -14,7 +14,7 @@ from codecascade.sandbox.languages.language import (
 )
 from codecascade.sandbox.outcome import Limits
 
-_EXIT = re.compile(r"\bos\.exit\((?P<status>[^\n]*)\)\s*\Z")
+_EXIT = re.compile(r"\bos\.exit\(")
 
 
 def _find() -> Toolchain | None:
@@ -36,10 +36,11 @@ def _unusable() -> str | None:
 def _finish(text: str, token: str) -> str:
     first, second = halves(token)
     line = f'io.stdout:write("\\n{first}" .. "{second}\\n")'
-    last = _EXIT.search(text)
-    if last is None:
+    program = text.rstrip()
+    last = _EXIT.search(program, program.rfind("\n") + 1)
+    if last is None or not program.endswith(")"):
         return at_end(text, line)
-    tests = f"local codecascade_status = {last['status']}\n"
+    tests = f"local codecascade_status = {program[last.end() : -1]}\n"
     return at_end(f"{text[: last.start()]}{tests}{line}", "os.exit(codecascade_status)")
 
 

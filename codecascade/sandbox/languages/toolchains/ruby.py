@@ -49,6 +49,8 @@ RUBY = Language(
     find=_find,
     finish=_finish,
     plan=_plan,
-    error=re.compile(r"^(?:Failure|Error): .*$|^\S+\.rb:\d+:.*(?:\(\w+\)|syntax error.*)$", re.MULTILINE),
+    error=re.compile(
+        r"^(?:Failure|Error): .*$|^(?>\S+?\.rb:\d+:).*(?:\(\w+\)|syntax error.*)$", re.MULTILINE
+    ),
     memory=re.compile(r"failed to allocate memory|NoMemoryError"),
 )
