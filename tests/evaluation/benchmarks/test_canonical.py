@@ -89,6 +89,18 @@ def test_canonical_solutions_pass_and_broken_ones_do_not(
     assert result.metrics["pass@1"].value == 0.5
 
 
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_plus", "mbpp", "mbpp_zero_shot"])
+def test_what_a_program_does_as_a_script_is_not_asked_for(
+    name: str, files: Path, ten_problems: Any, measure: Any, confined: Any
+) -> None:
+    tasks = BENCHMARKS[name].tasks(EvaluationContext(EvaluateSettings(), data=files))
+    script = "\nif __name__ == '__main__':\n    print(int(input()))\n    raise SystemExit\n"
+    samples = [{"task_id": task.task_id, "completion": task.expected + script} for task in tasks[:2]]
+    write_jsonl(files / "samples.jsonl", samples)
+    _, rows = measure(name, samples={name: files / "samples.jsonl"}, sandbox=confined, data={name: files})
+    assert [row["passed"] for row in rows] == [True, True], rows
+
+
 def test_a_row_says_where_tests_ran_in_the_programs_process(files: Path, measure: Any, confined: Any) -> None:
     with_class = {
         "code": "class Node:\n    pass\ndef depth(node):\n    return 1",

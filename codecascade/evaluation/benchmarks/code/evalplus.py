@@ -18,7 +18,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.inside.values.form import LARGEST
 from codecascade.sandbox.outcome import Outcome
-from codecascade.sandbox.program import Program
+from codecascade.sandbox.program import IMPORTED, Program
 
 TASK_SECONDS = 120.0
 """CPU time of an answer to a problem. The clock ends it after about twice as long, in which the reference runs, too;
@@ -158,7 +158,10 @@ def _literal(value: Any) -> str:
 
 def compared_programs(source: str, entry_point: str, checks: Sequence[str]) -> list[Program]:
     """A program for each group of inputs."""
-    return [Program(source, tests=each, timeout=TASK_SECONDS, calls=(entry_point,)) for each in checks]
+    return [
+        Program(source, name=IMPORTED, tests=each, timeout=TASK_SECONDS, calls=(entry_point,))
+        for each in checks
+    ]
 
 
 def judged_by_group(_completion: str, outcomes: Sequence[Outcome]) -> SampleRow:

@@ -43,6 +43,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
     unchanged,
 )
+from codecascade.sandbox.program import IMPORTED
 from codecascade.sandbox.splitting import split_tests
 
 DATA = BenchmarkData(
@@ -157,7 +158,9 @@ def completion_task(
 
     def programs(completion: str) -> Sequence[Program]:
         source = append_program(problem.prompt, completion)
-        return [Program(source, tests=check, timeout=timeout, calls=apart.calls, given=apart.given)]
+        return [
+            Program(source, name=IMPORTED, tests=check, timeout=timeout, calls=apart.calls, given=apart.given)
+        ]
 
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)

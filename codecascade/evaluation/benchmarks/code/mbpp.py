@@ -36,6 +36,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.ground.errors import UserError
+from codecascade.sandbox.program import IMPORTED
 from codecascade.sandbox.splitting import split_tests
 
 DATA = BenchmarkData(
@@ -154,7 +155,7 @@ def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, t
     apart = split_tests(problem.check, problem.code)
 
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]
+        return [Program(completion, name=IMPORTED, tests=problem.check, calls=apart.calls, given=apart.given)]
 
     return Task(
         problem.task_id,

@@ -33,7 +33,7 @@ from codecascade.evaluation.data import BenchmarkData, load_records, require_fie
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import Benchmark, EvaluationContext, Prompt, Task, TextPrompt, unchanged
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.program import Program
+from codecascade.sandbox.program import IMPORTED, Program
 from codecascade.sandbox.splitting import split_tests
 
 DATA = BenchmarkData(
@@ -178,7 +178,14 @@ def _hub_form(location: str, row: dict[str, Any], context: EvaluationContext) ->
         test=test.strip(),
         extract=_extract(entry_point, context),
         programs=lambda program: [
-            Program(program, tests=test, timeout=TASK_SECONDS, calls=apart.calls, given=apart.given)
+            Program(
+                program,
+                name=IMPORTED,
+                tests=test,
+                timeout=TASK_SECONDS,
+                calls=apart.calls,
+                given=apart.given,
+            )
         ],
         aliases=(str(number), f"MBPP/{number}"),
     )

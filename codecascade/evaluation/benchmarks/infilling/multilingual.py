@@ -41,6 +41,7 @@ from codecascade.evaluation.task import (
     was_asked,
 )
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import IMPORTED
 from codecascade.sandbox.splitting import split_tests
 
 DATA = BenchmarkData(
@@ -137,7 +138,7 @@ def _programs(row: dict[str, Any], language: str, middle: str) -> Sequence[Progr
         return [Program(_joined(text, row["tests"]), language=language)]
     reference = _joined(_joined(row["prompt"], row["canonical_solution"]), row["suffix"])
     apart = split_tests(row["tests"], reference)
-    return [Program(text, tests=row["tests"], calls=apart.calls, given=apart.given)]
+    return [Program(text, name=IMPORTED, tests=row["tests"], calls=apart.calls, given=apart.given)]
 
 
 def _joined(first: str, second: str) -> str:

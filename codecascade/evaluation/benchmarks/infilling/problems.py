@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
 from codecascade.evaluation.data import Record, require_field
-from codecascade.sandbox.program import Program
+from codecascade.sandbox.program import IMPORTED, Program
 from codecascade.sandbox.splitting import TOGETHER, split_tests
 
 
@@ -39,7 +39,7 @@ class InfillingProblem:
     def program(self, middle: str) -> Program:
         apart = TOGETHER if self.entry_point is None else split_tests(self.test, self.text, self.entry_point)
         source = self.prefix + middle + self.suffix
-        return Program(source, tests=self.test, calls=apart.calls, given=apart.given)
+        return Program(source, name=IMPORTED, tests=self.test, calls=apart.calls, given=apart.given)
 
 
 def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:

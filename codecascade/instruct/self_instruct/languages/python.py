@@ -16,11 +16,9 @@ from codecascade.instruct.self_instruct.languages.python_assertions import (
     read_assertions,
 )
 from codecascade.instruct.self_instruct.languages.python_trim import without_examples_of_use
-from codecascade.sandbox.program import Program
+from codecascade.sandbox.program import IMPORTED, Program
 from codecascade.sandbox.splitting import split_tests
 
-# Code under `if __name__ == "__main__"` does not run.
-_NAME = "solution"
 _MODULE = re.compile(rf"\b({'|'.join(MODULES)})\.")
 
 
@@ -41,7 +39,7 @@ def _program(code: str, assertions: Sequence[str], entry_point: str) -> Program:
     imports = "".join(f"import {name}\n" for name in sorted({match[1] for match in _MODULE.finditer(tests)}))
     tests = imports + tests + "\n"
     split = split_tests(tests, f"def {entry_point}(*values, **options):\n    return None\n", entry_point)
-    return Program(code + "\n", name=_NAME, tests=tests, calls=split.calls, given=split.given)
+    return Program(code + "\n", name=IMPORTED, tests=tests, calls=split.calls, given=split.given)
 
 
 def _expected(assertions: Sequence[str], entry_point: str) -> list[str]:

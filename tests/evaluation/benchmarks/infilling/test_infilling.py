@@ -180,7 +180,7 @@ def test_true_middles_of_published_files_score_100_and_others_0(
             "task_id": f"{kind}Infilling/HumanEval/0/{number}",
             "entry_point": "f",
             "prompt": "def f(a):\n",
-            "suffix": "    return b\n",
+            "suffix": "    return b\nif __name__ == '__main__':\n    f(int(input()))\n",
             "canonical_solution": f"    b = a + {number}\n",
             "test": f"def check(candidate):\n    assert candidate(1) == {number + 1}\n",
         }
