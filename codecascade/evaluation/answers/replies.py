@@ -25,10 +25,11 @@ from codecascade.evaluation.answers.python_code import (
     is_program,
     lines_of,
     longest_program,
-    missing_names,
     parse_python,
     with_needed_definitions,
 )
+from codecascade.evaluation.answers.texts import without_last_tokens
+from codecascade.evaluation.answers.whole_programs import whole_program
 
 # Tags in replies (`<answer>`) are not HTML. Only blocks are needed, so the text of paragraphs is not parsed.
 _MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "inline", "lheading", "reference"])
@@ -48,7 +49,11 @@ _CLOSE = rf"<[ ]?/[ ]?(?:{_NAME})[ ]?>|\[/THINK\]|<\|end_of_thought\|>|◁/think
 _TAG = re.compile(
     rf"(?<![\"'])(?<![^`]`)(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))(?![\"'])(?!`[^`])", re.IGNORECASE
 )
-_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
+_CHANNEL = re.compile(r"<\|channel\|>\s*+(\w++)[^<]*+<\|message\|>")
+# Behind the last channel's message comes nothing, or another message. Within its code the tokens are text.
+_END = re.compile(
+    r"<\|(?:end|return)\|>\s*+(?:\Z|<\|start\|>)|<\|start\|>\s*+\w[^<]*+<\|(?:channel|message)\|>"
+)
 _MOST_GLUED = 8
 """How many fences are moved to a line of their own, at most."""
 _LONGEST = 500_000
@@ -86,7 +91,8 @@ def program_in(reply: str, names: Collection[str] = (), *, stub: str = "", quote
     that it lacks are taken from the blocks before it, else from those after it. If no block defines the function, the
     last block that returns something is taken as its body.
 
-    Without ``names``, it is the last block that is a program by itself.
+    Without ``names``, it is the last block that is a program by itself
+    (:func:`codecascade.evaluation.answers.whole_programs.whole_program`).
 
     A reply that is Python as a whole is the program, even if something in it looks like a fence. In a reply without
     blocks, the lines that are Python are the program.
@@ -95,7 +101,7 @@ def program_in(reply: str, names: Collection[str] = (), *, stub: str = "", quote
         stub: the function without its body, as it was asked for. A body in a reply is put after it.
         quotes: if there are no other fences, ``'''`` at the beginning of a line is one (the paper's form for APPS).
     """
-    reply = reply.removeprefix("\ufeff")
+    reply = without_last_tokens(reply.removeprefix("\ufeff"))
     with bounded_work():
         return _program_in(reply, names, stub, quotes)
 
@@ -103,7 +109,7 @@ def program_in(reply: str, names: Collection[str] = (), *, stub: str = "", quote
 def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> str:
     if len(reply) > _LONGEST:
         return reply
-    for text in (reply, without_thoughts(reply)):
+    for text in dict.fromkeys((reply, without_thoughts(reply))):
         tree = parse_python(text)
         if tree is not None and (declares(tree, names) if names else is_program(tree)):
             return text
@@ -135,10 +141,11 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
     if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
         return answer
     if not names:
-        whole = [each for each in blocks if each.is_python and _is_whole(each.code)]
-        some = whole or [each for each in blocks if each.is_python and _is_code(each.code)]
-        if some:
-            return some[-1].code
+        for number, blocks_of_level in enumerate(levels):
+            some = [each.code for each in blocks_of_level() if each.is_python]
+            # Of what is in no block, much is Python by accident.
+            if (whole := whole_program(some, prints=number > 0)) is not None:
+                return whole
     # Nothing is Python. What is most like a program is taken; it will fail and show the reader why.
     rest = [each for each in blocks if any(f"def {name}" in each.code for name in names)]
     rest = (
@@ -172,7 +179,8 @@ def without_thoughts(reply: str) -> str:
         return reply
     if channels := list(_CHANNEL.finditer(reply)):
         last = channels[-1]
-        return re.split(r"<\|(?:end|return|start)\|>", reply[last.end() :])[0] if last[1] == "final" else ""
+        end = _END.search(reply, last.end())
+        return reply[last.end() : end.start() if end else None] if last[1] == "final" else ""
     kept: list[str] = []
     rest, read = reply, 0
     while (tag := next(_tags_outside_code(rest), None)) is not None:
@@ -331,13 +339,3 @@ def _as_far_as_python(
     lines = lines_of(code)
     found = longest_program(lines)
     return "".join(lines[: found[0]]) if found is not None and enough(found[1], names) else None
-
-
-def _is_code(code: str) -> bool:
-    tree = parse_python(code)
-    return tree is not None and is_program(tree)
-
-
-def _is_whole(code: str) -> bool:
-    tree = parse_python(code)
-    return tree is not None and is_program(tree) and not missing_names(tree)

@@ -11,6 +11,11 @@ FENCE = "\n```"
 of a Markdown block. What follows is hardly ever code.
 """
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+# What ends a reply, where a server leaves it in.
+_LAST_TOKENS = (
+    *("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|endoftext|>", "<|end_of_text|>"),
+    *("</s>", "<eos>", "<end_of_turn>", "<｜end▁of▁sentence｜>", "<|END_OF_TURN_TOKEN|>", "[/INST]"),
+)
 
 
 def without_language_tag(code: str) -> str:
@@ -43,3 +48,15 @@ def last_number(text: str) -> str | None:
         return None
     digits = numbers[-1].replace("$", "").replace(",", "")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def without_last_tokens(reply: str) -> str:
+    """A reply without the control tokens at its end, which would be no Python; unchanged if there are none."""
+    kept = end = len(reply)
+    while True:
+        while end and reply[end - 1].isspace():
+            end -= 1
+        last = next((token for token in _LAST_TOKENS if reply.endswith(token, 0, end)), None)
+        if last is None:
+            return reply[:kept]
+        kept = end = end - len(last)

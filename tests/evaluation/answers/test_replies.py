@@ -8,10 +8,12 @@ from collections import Counter
 
 import pytest
 from markdown_it.token import Token
+from work import grows_linearly
 
 from codecascade.evaluation.answers import replies
 from codecascade.evaluation.answers.python_code import sanitized
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
+from codecascade.evaluation.answers.texts import without_last_tokens
 
 CODE = "from typing import List\n\n\ndef f(v: List[int]) -> List[int]:\n    return [2 * x for x in v]\n"
 DRAFT = "```python\ndef f(v):\n    return None\n```"
@@ -128,10 +130,64 @@ READS = "n = int(input())\nprint(2 * n)\n"
         f"```sh\npip install x\n```\nthen\n```python\n{READS}```\nThe key is\n```python\nprint(2 * n)\n```",
         f"The input is\n```\n1 2\n```\n'''no fence\n```python\n{READS}```",
         f"'''python\n{READS}'''\nDone.",
+        f"```python\n{READS}```\nIt reads with\n```python\nimport sys\ndata = sys.stdin.read()\n```",
+        f"```python\n{READS}```\nwhere\n```python\nn = int(input())\n```\nand\n```\nprint(2 * n)\n```",
+        f"```python\n{READS}```\nThe key is\n```python\nmax(map(int, input().split()))\n```",
+        f"```python\n{READS}```\nWith a function:\n```python\ndef twice(n):\n    return 2 * n\n```",
+        f"```python\n{READS}```\nIt prints\n```python\nprint(6)\n```",
+        f"```python\nn = input()\nprint(n)\n```\nNo:\n```python\n{READS}```",
+        f"Solution:\n\n{READS}\nThis works.",
+        f"Solution:\n\n{READS}<|eot_id|>",
     ],
 )
 def test_a_program_without_a_function_is_the_last_that_is_whole(reply: str) -> None:
-    assert program_in(reply, quotes=True) == READS
+    assert program_in(reply, quotes=True).strip() == READS.strip()
+
+
+def test_a_program_has_the_helpers_that_other_blocks_define() -> None:
+    helper, main = "def twice(n):\n    return 2 * n\n", "print(twice(int(input())))\n"
+    for blocks in ((helper, main), (main, helper), (helper, main, "print(twice(3))\n")):
+        reply = "then\n".join(f"```python\n{block}```\n" for block in blocks)
+        assert program_in(reply) == helper + main
+
+
+def test_what_prints_is_a_program_where_nothing_reads() -> None:
+    assert program_in("```python\nprint(42)\n```\nfor\n```python\nx = [1]\n```") == "print(42)\n"
+    assert program_in("```python\nx = [1]\n```") == "x = [1]\n"
+    assert program_in("It is 42.\nNote: x\n") == "It is 42.\nNote: x\n"
+
+
+def test_control_tokens_are_text_within_code_and_end_a_reply() -> None:
+    code = '# ends in <|end|>\ndef f(v):\n    return "<|start|>" * v\n'
+    channel = "<|start|>assistant<|channel|>final<|message|>"
+    for end in ("", "<|return|>", "<|end|>", "<|end|>\n<|return|>\n", "<|end|><|start|>user<|message|>Well?"):
+        assert program_in(f"{channel}```python\n{code}```{end}", {"f"}) == code
+        assert program_in(f"{channel}{code}{end}", {"f"}).strip() == code.strip()
+    for end in ("<|eot_id|>", "</s> ", "<|im_end|>\n<|endoftext|>", "<|end|>" * 30_000):
+        assert program_in(code.rstrip() + end, {"f"}) == code.rstrip()
+    assert program_in(code, {"f"}) == code
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        " ",
+        "<|channel|>",
+        "<|channel|>a",
+        "<|message|>",
+        "<|end|>",
+        "<|end|> ",
+        "<|start|>a",
+        "</s> ",
+        "\n",
+    ],
+)
+def test_control_tokens_are_found_in_linear_time(unit: str) -> None:
+    for before in ("<|channel|>", "<|channel|>final<|message|><|start|>", ""):
+        make = lambda size, before=before: before + unit * (size // len(unit))  # noqa: E731
+        assert grows_linearly(without_thoughts, make)
+        assert grows_linearly(without_last_tokens, make)
 
 
 def test_quotes_are_fences_only_where_they_are_asked_for_and_begin_a_line() -> None:
