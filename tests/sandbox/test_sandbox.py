@@ -81,6 +81,21 @@ def test_what_is_printed_at_the_very_end_is_there(best: Sandbox) -> None:
     assert (outcome.outcome, outcome.stdout) == ("passed", "main,thread\nregistered\n")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import atexit, io\nsys.stdout = io.StringIO()\nprint(6)\n"
+        "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))",
+        "out = open(1, 'w', closefd=False)\nout.write('6\\n')",
+        "import io\nout = io.BufferedWriter(io.FileIO(1, 'w'))\nprint = lambda x: out.write(b'6\\n')\nprint(6)",
+        "out = os.fdopen(1, 'w')\nout.write('6\\n')\nsys.exit()",
+    ],
+)
+def test_what_a_program_has_written_is_there_after_its_end(best: Sandbox, program: str) -> None:
+    outcome = best.run(Program(f"import os, sys\n{program}", stdin=""))
+    assert (outcome.outcome, outcome.stdout) == ("passed", "6\n"), outcome
+
+
 def test_output_is_cut(sandbox: Sandbox) -> None:
     outcome = sandbox.run("while True: print('x' * 10_000)", timeout=0.2)
     assert outcome.outcome == "timed_out"

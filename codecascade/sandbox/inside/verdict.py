@@ -13,8 +13,10 @@ Messages on descriptor 3: ``B`` begin (answered), ``D`` done (answered with the 
 
 from __future__ import annotations
 
+import _io
 import atexit
 import builtins
+import gc
 import os
 import sys
 
@@ -178,12 +180,13 @@ def end() -> None:
     if threading is not None:
         threading._shutdown()
     atexit._run_exitfuncs()
-    flush()
+    # What the program opened and left open. All objects of before are frozen, and so in no list.
+    flush(*(each for each in gc.get_objects() if issubclass(type(each), _io._IOBase)))
 
 
-def flush() -> None:
-    """Flush everything that was printed."""
-    for stream in (sys.stdout, sys.stderr):
+def flush(*files: Any) -> None:
+    """Flush everything that was printed, also to ``files``."""
+    for stream in (*files, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
         except BaseException:

@@ -21,6 +21,7 @@ from codecascade.evaluation.benchmarks.code.outputs import (
 )
 from codecascade.evaluation.task import Program, SampleRow
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import IMPORTED
 
 # For each test case, as in APPS' own runner (which measures wall-clock time).
 _CPU_SECONDS = 4.0
@@ -67,7 +68,9 @@ def _call_the_answer():
     arguments = json.loads({arguments!r})
     if arguments and isinstance(arguments[0], dict) and all(key.lstrip("-").isdigit() for key in arguments[0]):
         arguments[0] = {{int(key): value for key, value in arguments[0].items()}}  # JSON made them text
-    function = getattr(Solution(), {name!r}) if {method} else globals()[{name!r}]
+    known = globals()
+    is_method = "Solution" in known and (hasattr(known["Solution"], {name!r}) or {name!r} not in known)
+    function = getattr(known["Solution"](), {name!r}) if is_method else known[{name!r}]
     printed, sys.stdout = sys.stdout, sys.stderr
     result = function(*arguments)
     sys.stdout = printed
@@ -88,10 +91,10 @@ def programs(code: str, cases: dict[str, Any]) -> list[Program]:
     source = _with_imports(code)
     if not (name := cases.get("fn_name")):
         return [Program(source, stdin=_text(given), timeout=_CPU_SECONDS) for given in cases["inputs"]]
-    method = "class Solution" in code
     return [
         Program(
-            source + _CALL.format(arguments=json.dumps(given), name=name, method=method, marker=_RESULT),
+            source + _CALL.format(arguments=json.dumps(given), name=name, marker=_RESULT),
+            name=IMPORTED,
             timeout=_CPU_SECONDS,
         )
         for given in cases["inputs"]

@@ -11,7 +11,7 @@ from typing import Any
 _TOLERANCE = 1e-6
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(
-    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
 )
 # How many decimals the last step of APPS' comparison keeps.
 _ROUNDED = 3

@@ -132,6 +132,7 @@ def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
         ("\nprint(3", False, 0, "case 1: SyntaxError"),
         ("\nprint(3)\nraise ValueError('late')", False, 0, "case 1: ValueError: late"),
         ("\nprint(Counter(input()).total() and sum(map(int, open(0).read().split())))", False, 0, "wrong answer"),
+        ("\nif __name__ == '__main__':\n    print(sum(map(int, input().split())))", True, 2, None),
         ("\nprint(sqrt(sum(map(int, input().split()))) ** 2)", True, 2, None),
     ],
 )  # fmt: skip
@@ -154,6 +155,12 @@ def test_answers_that_read_and_print(
         ("def swap(a, b):\n    return {a}\n", 0),
         ("def other(a, b):\n    return [b, a]\n", 0),
         ("print('result of the call: [2, 1]')", 0),
+        ("# class Solution of LeetCode is not used\ndef swap(a, b):\n    return b, a\n", 2),
+        ("class Solution:\n    pass\ndef swap(a, b):\n    return b, a\n", 2),
+        (
+            "def swap(a, b):\n    return b, a\nif __name__ == '__main__':\n    print(swap(*input().split()))\n",
+            2,
+        ),
     ],
 )
 def test_answers_that_are_called(data: Path, solve: Solve, text: str, cases_passed: int) -> None:

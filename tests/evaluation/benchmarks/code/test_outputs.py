@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
+from work import grows_linearly
 
 from codecascade.evaluation.benchmarks.code.outputs import (
     apps_same_output,
@@ -114,3 +118,15 @@ def test_values() -> None:
 )
 def test_values_as_apps_compares_them(expected: object, result: object, same: bool) -> None:
     assert apps_same_value(expected, result) is same
+
+
+@pytest.mark.parametrize("same", [same_output, apps_same_output])
+@pytest.mark.parametrize(
+    "unit", ["1", "1.", "0", ".", "1 ", "e1", "-", "\n", "inf", "1e", " 1\n", "_1", "\u0661"]
+)
+@pytest.mark.parametrize("behind", ["", "x", ".x", "e"])
+def test_outputs_are_compared_in_linear_time(
+    same: Callable[[str, str], bool], unit: str, behind: str
+) -> None:
+    for expected in ("1", "0.5", "1 2\n3 4"):
+        assert grows_linearly(partial(same, expected), lambda size: unit * size + behind, size=8_000)
