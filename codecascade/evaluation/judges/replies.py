@@ -14,10 +14,10 @@ from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.judges.judge import Aspect, Values
 
 _YES_NO = {"yes": True, "no": False}
-# Marks that chat models put around a line: a list's dash, bold letters, quotes of code.
-_LINE = re.compile(
-    r"^[\s>*_`#-]*(?P<name>\w+)[*_`]*\s*:\s*[*_`]*(?P<value>[^\s*_`]+?)[.]?[*_`]*\s*$", re.IGNORECASE
-)
+# Marks that chat models put around a name or a value: bold letters, quotes of code; before a line a list's dash, too.
+_MARKS = "*_`"
+_BEFORE_LINES = _MARKS + ">#- \t"
+_VALUE = re.compile(r"[^\s*_`]+")
 
 
 def read_reply(reply: str, aspects: Sequence[Aspect]) -> Values | None:
@@ -31,11 +31,12 @@ def read_reply(reply: str, aspects: Sequence[Aspect]) -> Values | None:
     found: dict[str, bool | float] = {}
     by_name = {aspect.name: aspect for aspect in aspects}
     for line in without_thoughts(reply).splitlines():
-        match = _LINE.match(line)
-        aspect = by_name.get(match["name"].lower()) if match else None
-        if match is None or aspect is None:
+        name, _, text = line.strip().partition(":")
+        aspect = by_name.get(name.lstrip(_BEFORE_LINES).rstrip().rstrip(_MARKS).lower())
+        text = text.strip().strip(_MARKS + " ").removesuffix(".").rstrip(_MARKS)
+        if aspect is None or not _VALUE.fullmatch(text):
             continue
-        value = _value(match["value"], aspect)
+        value = _value(text, aspect)
         if value is None or found.get(aspect.name, value) != value:
             return None
         found[aspect.name] = value

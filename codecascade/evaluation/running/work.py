@@ -171,7 +171,12 @@ def _asked(task: Task, settings: CommonSettings) -> Task:
 
 
 def layouts_in(path: Path) -> tuple[str, ...] | None:
-    """The layouts that a file's samples name in ``layout``, or else in ``format``; None if no sample names one."""
+    """The layouts that a file's samples name in ``layout``, or else in ``format``; None if no sample names one.
+
+    Raises:
+        UserError: the file is of a form that is not read.
+    """
+    check_form(path)
     named: dict[str, None] = {}
     for _, row in read_records(path):
         layout = row.get("layout", row.get("format"))

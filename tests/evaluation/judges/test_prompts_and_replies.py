@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from work import grows_linearly
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.judges.judge import Aspect, JudgedAnswer, JudgedFacts
@@ -26,6 +27,7 @@ TWO = (Aspect("truthful"), Aspect("informative"))
             {"truthful": True, "informative": True},
         ),
         ("truthful: yes\ntruthful: yes\ninformative: no", {"truthful": True, "informative": False}),
+        ("**truthful:** yes.\n- `informative`: **no**", {"truthful": True, "informative": False}),
         ("truthful: yes", None),
         ("truthful: yes\ntruthful: no\ninformative: no", None),
         ("truthful: yes or no\ninformative: yes", None),
@@ -37,6 +39,13 @@ TWO = (Aspect("truthful"), Aspect("informative"))
 )
 def test_replies_are_read_strictly(reply: str, values: dict[str, bool] | None) -> None:
     assert read_reply(reply, TWO) == values
+
+
+@pytest.mark.parametrize(
+    "unit", ["_", "*", " ", "a", "-:", "a: ", "_:_", "truthful: ", "truthful:_", "\n", "."]
+)
+def test_replies_are_read_in_linear_time(unit: str) -> None:
+    assert grows_linearly(lambda text: read_reply(text, TWO), lambda size: unit * (size // len(unit)) + "\0")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.work import BenchmarkWork, generated_work, sampling_for
 from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Task, TextPrompt
+from codecascade.ground.errors import UserError
 
 
 def test_healing_left_to_right_can_be_switched_off_for_every_benchmark() -> None:
@@ -50,3 +56,9 @@ def test_a_sampled_benchmark_draws_the_papers_samples_and_the_others_one() -> No
                 plain.metric,
                 plain.needs,
             )
+
+
+def test_a_form_of_others_is_named_wherever_samples_are_read(tmp_path: Path, measure: Any) -> None:
+    (tmp_path / "generations.json").write_text('[["    return 1\\n"]]')
+    with pytest.raises(UserError, match="bigcode-evaluation-harness writes it; samples are JSON lines"):
+        measure("humaneval", samples={"humaneval": tmp_path / "generations.json"}, sandbox=None)
