@@ -13,14 +13,8 @@ import pytest
 
 from codecascade.corpus.reading.functions import python_functions
 from codecascade.corpus.steps.natural_language import docstring_page
-from codecascade.evaluation.answers.python_code import (
-    declares,
-    defines,
-    longest_program,
-    missing_names,
-    parse_python,
-    sanitized,
-)
+from codecascade.evaluation.answers.parsing import longest_program, parse_python
+from codecascade.evaluation.answers.python_code import declares, defines, missing_names, sanitized
 from codecascade.ground.python_source import NotPythonError, compiles, parse, parse_module, symbols, unparse
 from codecascade.instruct.exercises import exercises_of
 from codecascade.sandbox.host.split import can_share_process

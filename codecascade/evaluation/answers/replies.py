@@ -17,15 +17,12 @@ from itertools import islice
 
 from markdown_it import MarkdownIt
 
+from codecascade.evaluation.answers.parsing import bounded_work, lines_of, longest_program, parse_python
 from codecascade.evaluation.answers.python_code import (
-    bounded_work,
     declares,
     defines,
     is_function_body,
     is_program,
-    lines_of,
-    longest_program,
-    parse_python,
     with_needed_definitions,
 )
 from codecascade.evaluation.answers.texts import without_last_tokens

@@ -7,12 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from codecascade.evaluation.answers.python_code import (
-    is_program,
-    missing_names,
-    parse_python,
-    with_needed_definitions,
-)
+from codecascade.evaluation.answers.parsing import parse_python
+from codecascade.evaluation.answers.python_code import is_program, missing_names, with_needed_definitions
 
 _READING = frozenset({"input", "stdin", "open", "read", "fileinput"})
 _PRINTING = frozenset({"print", "stdout", "write", "writelines"})

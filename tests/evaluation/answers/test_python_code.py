@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codecascade.evaluation.answers.parsing import lines_of, longest_program
 from codecascade.evaluation.answers.python_code import (
     append_program,
-    lines_of,
-    longest_program,
     missing_names,
     sanitized,
     split_future_imports,

@@ -224,6 +224,19 @@ def test_a_stub_does_not_make_an_answer_of_what_is_none() -> None:
     assert result(program_in(GOOD, {"f"}, stub=STUB)) == [2, 4]
 
 
+def test_no_text_is_parsed_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, texts = ast.parse, Counter[str]()
+
+    def counted(text: str) -> ast.Module:
+        texts[text] += 1
+        return parse(text)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    # Fences of this form are operators of Python.
+    program_in("~~~py\nx\n" * 500, {"f"})
+    assert max(texts.values()) == 1
+
+
 @pytest.mark.parametrize(
     "unit",
     ["`", "```\n", "~", "```a``` ", "it's a text\n", "> ", "<think>\n", "x = 1```\n", "</think>", "- "],

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parse_python
+from codecascade.evaluation.answers.parsing import parse_python
+from codecascade.evaluation.answers.python_code import bound_names, declares, names_read
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import FENCE, cut_at_stops
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt

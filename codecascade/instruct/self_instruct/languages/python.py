@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from codecascade.evaluation.answers.python_code import defines, parse_python
+from codecascade.evaluation.answers.parsing import parse_python
+from codecascade.evaluation.answers.python_code import defines
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.instruct.self_instruct.languages.answers import control_characters
 from codecascade.instruct.self_instruct.languages.form import Example, FoundCode, LanguageForm

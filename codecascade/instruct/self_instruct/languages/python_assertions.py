@@ -7,7 +7,7 @@ import builtins
 import re
 from collections.abc import Callable, Iterator
 
-from codecascade.evaluation.answers.python_code import bounded_work, parse_python
+from codecascade.evaluation.answers.parsing import bounded_work, parse_python
 from codecascade.ground.python_source import unparse
 from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
 from codecascade.instruct.self_instruct.languages.form import LONGEST_ASSERTION, MOST_ASSERTIONS

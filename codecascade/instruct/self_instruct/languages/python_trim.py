@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from codecascade.evaluation.answers.python_code import bound_names, names_read, parse_python, sanitized
+from codecascade.evaluation.answers.parsing import parse_python
+from codecascade.evaluation.answers.python_code import bound_names, names_read, sanitized
 
 _Import = ast.Import | ast.ImportFrom
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
