@@ -86,7 +86,7 @@ def test_what_is_printed_at_the_very_end_is_there(best: Sandbox) -> None:
     [
         "import atexit, io\nsys.stdout = io.StringIO()\nprint(6)\n"
         "atexit.register(lambda: sys.__stdout__.write(sys.stdout.getvalue()))",
-        "out = open(1, 'w', closefd=False)\nout.write('6\\n')",
+        "out = open(1, 'w', closefd=False)\nout.write('\\n')\nsys.stdout.write('6')",
         "import io\nout = io.BufferedWriter(io.FileIO(1, 'w'))\nprint = lambda x: out.write(b'6\\n')\nprint(6)",
         "out = os.fdopen(1, 'w')\nout.write('6\\n')\nsys.exit()",
     ],

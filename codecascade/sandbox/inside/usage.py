@@ -10,6 +10,7 @@ from codecascade.sandbox.inside.kernel import processor_time
 
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
+# How often a process is looked at whose threads start each other.
 _LOOKS = 50
 
 
@@ -45,10 +46,11 @@ class ResourceUsage:
         for pid in pids:
             seen_as, fields = pid, _stat(pid)
             if fields and fields[0] == b"Z":
-                seen_as, fields = _live_thread(pid) or (pid, fields)
-                if seen_as == pid != first:
+                thread = _live_thread(pid)
+                if thread is not None:
+                    seen_as, fields = thread
+                elif pid != first:
                     reap(pid)
-                    continue
             if fields is None:
                 continue
             cpu += sum(map(int, fields[11:15])) / _TICKS
@@ -173,7 +175,7 @@ def _live_thread(pid: int) -> tuple[int, list[bytes]] | None:
 
     A process lives as long as any of its threads, but what it holds is then shown for these alone.
     """
-    # A thread may have handed on to the next one and ended between the list of threads and a look at it.
+    # A thread may have started another one and ended between the list of threads and a look at it.
     for _ in range(_LOOKS):
         try:
             threads = [int(name) for name in os.listdir(f"/proc/{pid}/task") if int(name) != pid]

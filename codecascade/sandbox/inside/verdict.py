@@ -186,7 +186,7 @@ def end() -> None:
 
 def flush(*files: Any) -> None:
     """Flush everything that was printed, also to ``files``."""
-    for stream in (*files, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__, *files):
         try:
             stream.flush()
         except BaseException:
