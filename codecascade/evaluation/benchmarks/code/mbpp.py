@@ -217,7 +217,7 @@ _MBPP = Benchmark(
     kept_out="fetched",
     in_words=True,
     task_ids=r"(MBPP|Mbpp)/\d+$",
-    version=2,
+    version=3,
 )
 BENCHMARKS = (
     _MBPP,
@@ -244,5 +244,6 @@ BENCHMARKS = (
         in_words=True,
         task_ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
+        version=2,
     ),
 )

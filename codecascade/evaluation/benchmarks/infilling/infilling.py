@@ -109,7 +109,7 @@ def _benchmark(
         by_one_rule=by_one_rule,
         greedy=True,
         task_ids=task_ids,
-        version=2,
+        version=3,
     )
 
 
