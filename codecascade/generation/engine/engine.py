@@ -46,7 +46,8 @@ class Engine:
 
     Args:
         cache_tokens: tokens that the cache has memory for, of all sequences together. None: 1 GiB, but at least
-            16,384 tokens and, where there is memory for it, what one request of the whole context needs.
+            16,384 tokens and what one request of the whole context needs; of the model's own context, if there is
+            memory for it.
         chunk_tokens: most tokens of a pass; longer prompts are read in chunks. A cancel acts after one pass.
         max_running: most sequences that run at a time.
         max_waiting: most requests that wait; None for any number.
@@ -80,7 +81,7 @@ class Engine:
         self._states: dict[int, RequestState] = {}
         self._next, self._load = 0, Load()
         self._in_pass: list[Sequence] = []
-        tokens = cache_tokens or default_cache_tokens(model, self.context_length)
+        tokens = cache_tokens or default_cache_tokens(model, self.context_length, asked=context is not None)
         self._runner = ModelRunner(model, max(1, tokens // BLOCK_SIZE))
         self._blocks = BlockManager(self._runner.cache.keys[0].shape[1], BLOCK_SIZE)
         self._scheduler = Scheduler(

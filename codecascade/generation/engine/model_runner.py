@@ -21,10 +21,15 @@ from codecascade.model.llama import Llama
 _CACHE_BYTES, _LEAST_TOKENS = 2**30, 16_384
 
 
-def default_cache_tokens(model: Llama, context: int) -> int:
-    """Tokens of a cache of 1 GiB, but at least 16,384 and, where there is memory, what the whole context needs."""
+def default_cache_tokens(model: Llama, context: int, *, asked: bool = False) -> int:
+    """Tokens of a cache of 1 GiB, but at least 16,384 and what one request of the whole context needs.
+
+    Args:
+        asked: whether somebody asked for this context. Of the model's own, only so much counts as there is memory
+            for: a configuration may promise any length.
+    """
     whole, each = context + BLOCK_SIZE, token_bytes(model)
-    free = free_bytes(next(model.parameters()).device)
+    free = None if asked else free_bytes(next(model.parameters()).device)
     fitting = whole if free is None else min(whole, free // each)
     return max(_LEAST_TOKENS, _CACHE_BYTES // each, fitting)
 

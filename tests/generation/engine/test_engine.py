@@ -184,13 +184,11 @@ def test_a_cache_is_a_gib_or_what_is_needed(model: Llama, monkeypatch: pytest.Mo
     assert default_cache_tokens(model, 128) == 16_384
 
 
-def test_a_context_that_no_memory_holds_is_no_reason_to_fail(
-    model: Llama, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A configuration may promise any length; only what a request needs has to be there."""
+def test_a_context_that_no_memory_holds_is_cut(model: Llama, monkeypatch: pytest.MonkeyPatch) -> None:
     for free, tokens in ((2**40, 2**40 // token_bytes(model)), (None, 2**40 + 16)):
         monkeypatch.setattr(model_runner, "free_bytes", lambda device, free=free: free)
         assert default_cache_tokens(model, 2**40) == tokens
+        assert default_cache_tokens(model, 2**40, asked=True) == 2**40 + 16
 
 
 def test_memory_is_bounded_whatever_is_asked_for(
