@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.values import short
 from codecascade.ground.seeds import draw
-from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
+from codecascade.instruct.dialogues.dialogue import Dialogue, DialogueTable
+from codecascade.instruct.dialogues.reading import ReadDialogues, read_source, reason
 from codecascade.instruct.dialogues.settings import MADE, DialogueSource
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.defaults import MOST_MINED
@@ -20,18 +22,20 @@ from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.dialogue_examples import dialogue_example
+from codecascade.training.stream.examples import TrainingExample
 from codecascade.training.stream.settings import MixtureItem
 from codecascade.training.stream.stream import TokenStream
 from codecascade.training.stream.stream_sources import StreamSource
 from codecascade.training.stream.tokenized.cache import Progress, TokenCache
 from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
 
-_LOOKED_AT = 10_000
 _TRIED = 1000
-_SHAPES = 5
+_Shape = tuple[str, int]
+"""What a template decides by: the first role, and the number of messages up to :data:`_LONGEST_SHAPE`."""
+_LONGEST_SHAPE = 12
+"""Dialogues of more messages than this are alike to a template."""
 _TOKENS_AROUND_MESSAGE = 5
 """About what a chat format adds to a message."""
-"""Dialogues of more messages than this are alike to a template."""
 MANY_PASSES = 10
 """A stage that reads a source more often is warned of."""
 
@@ -47,6 +51,8 @@ class Mixtures:
         self._corpus, self._run, self._tokens = corpus, run, tokens
         self._others: dict[str, Corpus] = {}
         self._read: dict[str, ReadDialogues] = {}
+        self._left_out: dict[tuple[str, str], ReadDialogues] = {}
+        """By stage and source, what is left where the stage's chat format refuses some."""
 
     def check(self, recipe: Recipe, stages: Sequence[Stage]) -> None:
         """Open everything that ``stages`` of ``recipe`` read, before training begins; not what is still to be mined.
@@ -66,41 +72,46 @@ class Mixtures:
                     raise UserError(error.message, file=error.file, key=key) from None
 
     def check_formats(self, stage: Stage, tokenizer: Tokenizer) -> None:
-        """Write a few of the stage's dialogues in its chat format: a template may refuse a system message.
+        """Write a dialogue of each shape in the stage's chat format: a template may refuse a system message.
+
+        Where a source's unusable lines are skipped, the stage does without the dialogues of a shape that is refused.
 
         Raises:
             UserError: the format can't hold one of them, or does not tell where an answer begins and ends.
         """
-        for name, read in self.read(stage):
-            shapes = {
-                (dialogue.messages[0].role, min(len(dialogue.messages), _SHAPES)): dialogue
-                for dialogue in read.table[:_LOOKED_AT]
-            }
-            found = 0
-            for number, dialogue in enumerate([*shapes.values(), *read.table[:_TRIED]], 1):
-                if found and number > len(shapes):
-                    break
-                try:
-                    example = dialogue_example(
-                        tokenizer,
-                        dialogue.messages,
-                        context=stage.sequence_length + 1,
-                        document_id=dialogue.id,
-                        settings=stage.chat,
-                        without_loss=dialogue.without_loss,
-                    )
-                except UserError as error:
-                    reason = (
-                        f"{error}; the first message of the dialogue: {short(dialogue.messages[0].content)}"
-                    )
-                    raise UserError(reason, file=name) from None
-                found += len(example) > 0
-            if not found:
+        for source in self._sources_there(stage):
+            read = self._dialogues(stage, source)
+            refused, fits = self._refused_shapes(stage, tokenizer, source, read)
+            if refused:
+                read = self._left_out[stage.name, source.source] = _without(read, refused, source.source)
+            if not fits and not any(len(_example(stage, tokenizer, each)) for each in read.table[:_TRIED]):
                 raise UserError(
                     f"of none of the first dialogues an answer fits into sequence_length, {stage.sequence_length:,} "
                     f"tokens; give {stage.name!r} longer sequences",
-                    file=name,
+                    file=source.source,
                 )
+
+    def _refused_shapes(
+        self, stage: Stage, tokenizer: Tokenizer, source: DialogueSource, read: ReadDialogues
+    ) -> tuple[dict[_Shape, UserError], bool]:
+        """The shapes that the chat format refuses, and whether an answer of one of the others fits into a row."""
+        shapes: dict[_Shape, Dialogue] = {}
+        for dialogue in read.table:
+            shapes.setdefault(_shape(dialogue), dialogue)
+        refused: dict[_Shape, UserError] = {}
+        fits = False
+        for shape, dialogue in shapes.items():
+            try:
+                fits |= len(_example(stage, tokenizer, dialogue)) > 0
+            except UserError as error:
+                if source.unusable == "error":
+                    start = short(dialogue.messages[0].content)
+                    why = f"{error}; the first message of the dialogue: {start}"
+                    if error.key == "messages" and source.kind not in MADE:
+                        why += '; take such lines out, or set unusable = "skip"'
+                    raise UserError(why, file=dialogue.location or source.source) from None
+                refused[shape] = error
+        return refused, fits
 
     def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[DialogueSource]]:
         """What ``stages`` read: corpora other than the run's, and dialogues other than those that the run makes."""
@@ -117,11 +128,7 @@ class Mixtures:
 
     def read(self, stage: Stage) -> list[tuple[str, ReadDialogues]]:
         """The sources of the stage's dialogues that are there, by their names, as they were read."""
-        return [
-            (source.source, self._dialogues(stage, source))
-            for source in stage.dialogue_sources
-            if source.kind not in MADE or self._run.has_dialogues(stage.name, source.kind)
-        ]
+        return [(source.source, self._dialogues(stage, source)) for source in self._sources_there(stage)]
 
     def stream(
         self, stage: Stage, tokenizer: Tokenizer, progress: Progress = lambda what, done, total: None
@@ -229,7 +236,16 @@ class Mixtures:
         corpus = self._corpus if item.corpus is None else self._opened(item.corpus)
         return corpus.documents("train", item.source)
 
+    def _sources_there(self, stage: Stage) -> list[DialogueSource]:
+        return [
+            source
+            for source in stage.dialogue_sources
+            if source.kind not in MADE or self._run.has_dialogues(stage.name, source.kind)
+        ]
+
     def _dialogues(self, stage: Stage, source: DialogueSource) -> ReadDialogues:
+        if (left := self._left_out.get((stage.name, source.source))) is not None:
+            return left
         if source.kind in MADE:
             path = str(self._run.made_dialogues(stage.name, source.kind))
             source = DialogueSource(source=path, format="messages", limit=source.limit)
@@ -242,3 +258,29 @@ class Mixtures:
         if name not in self._others:
             self._others[name] = Corpus.open(Path(os.path.expanduser(name)))
         return self._others[name]
+
+
+def _shape(dialogue: Dialogue) -> _Shape:
+    return dialogue.messages[0].role, min(len(dialogue.messages), _LONGEST_SHAPE)
+
+
+def _example(stage: Stage, tokenizer: Tokenizer, dialogue: Dialogue) -> TrainingExample:
+    return dialogue_example(
+        tokenizer,
+        dialogue.messages,
+        context=stage.sequence_length + 1,
+        document_id=dialogue.id,
+        settings=stage.chat,
+        without_loss=dialogue.without_loss,
+    )
+
+
+def _without(read: ReadDialogues, refused: Mapping[_Shape, UserError], name: str) -> ReadDialogues:
+    """``read`` without the dialogues of some shapes, which count as skipped."""
+    kept = [dialogue for dialogue in read.table if _shape(dialogue) not in refused]
+    skipped = read.skipped + Counter(
+        reason(refused[_shape(dialogue)]) for dialogue in read.table if _shape(dialogue) in refused
+    )
+    if not kept:
+        raise UserError(f"holds no dialogue that can be used: {skipped.most_common(1)[0][0]}", file=name)
+    return replace(read, table=DialogueTable(kept), skipped=skipped)

@@ -71,20 +71,42 @@ def test_passes_over_few_dialogues_are_counted(data: dict[str, Any], tmp_path: P
     assert mixtures(tmp_path).dialogue_passes(alone)[0] == pytest.approx(tokens / (300 * 2 * 15))
 
 
+TURN = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+WITHOUT_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
+    "{{ m.content }}{{ eos_token }}{% endfor %}"
+)
+
+
 def test_what_a_template_can_not_hold_is_found_before_training(data: dict[str, Any], tmp_path: Path) -> None:
-    system = {"messages": [{"role": "system", "content": "s"}]}
-    turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    path = write(tmp_path / "a.jsonl", {"messages": turn}, {"messages": [*system["messages"], *turn]})
-    template = (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
-        "{{ m.content }}{{ eos_token }}{% endfor %}"
-    )
-    tokenizer = train_tokenizer(["x"], 300, "llama").with_chat_template(template)
+    system = {"messages": [{"role": "system", "content": "s"}, *TURN]}
+    path = write(tmp_path / "a.jsonl", *[{"messages": TURN}] * 10_000, system)
+    tokenizer = train_tokenizer(["x"], 300, "llama").with_chat_template(WITHOUT_SYSTEM)
     recipe = make_recipe(chat_only(data, str(path)))
     with pytest.raises(
-        UserError, match=r"a\.jsonl: .*no system here; the first message of the dialogue: 's'"
+        UserError, match=r"a\.jsonl:10001: .*no system here; the first message of the dialogue: 's'; .*skip"
     ):
         mixtures(tmp_path).check_formats(recipe["chat"], tokenizer)
+
+
+def test_what_a_template_can_not_hold_is_skipped_if_wanted(data: dict[str, Any], tmp_path: Path) -> None:
+    system = {"messages": [{"role": "system", "content": "s"}, *TURN]}
+    tokenizer = train_tokenizer(["x"], 300, "llama").with_chat_template(WITHOUT_SYSTEM)
+
+    def checked(*rows: object) -> Mixtures:
+        source = {"source": str(write(tmp_path / "a.jsonl", *rows)), "unusable": "skip"}
+        stage, found = make_recipe(chat_only(data, source))["chat"], mixtures(tmp_path)
+        found.check_formats(stage, tokenizer)
+        ((_, read),) = found.read(stage)
+        assert len(read.table) == 3 and all(len(each.messages) == 2 for each in read.table)
+        assert list(read.skipped.items()) == [
+            ("messages: the tokenizer's chat template refuses them: no system here", 2)
+        ]
+        return found
+
+    checked(*[{"messages": TURN}] * 3, system, system)
+    with pytest.raises(UserError, match=r"a\.jsonl: holds no dialogue that can be used: .*no system here"):
+        checked(system)
 
 
 def test_skipped_lines_are_told(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import overload
 
@@ -17,20 +17,24 @@ class Dialogue:
     Attributes:
         id: hash of the messages, and of ``without_loss`` where there are any.
         without_loss: the indices of answers that are context only, as the file says (OpenAI's ``"weight": 0``).
+        location: the file and line that it was read from, for messages.
     """
 
     id: str
     messages: tuple[Message, ...]
     without_loss: frozenset[int] = frozenset()
+    location: str = field(default="", compare=False)
 
     @classmethod
-    def of(cls, messages: Sequence[Message], without_loss: frozenset[int] = frozenset()) -> Dialogue:
+    def of(
+        cls, messages: Sequence[Message], without_loss: frozenset[int] = frozenset(), location: str = ""
+    ) -> Dialogue:
         """The dialogue of these messages, with its hash."""
         digest = blake2b(digest_size=16)
         parts = [part for message in messages for part in (message.role, message.content)]
         for part in [*parts, *map(str, sorted(without_loss))]:
             digest.update(blake2b(part.encode(errors="surrogatepass")).digest())
-        return cls(digest.hexdigest(), tuple(messages), without_loss)
+        return cls(digest.hexdigest(), tuple(messages), without_loss, location)
 
 
 class DialogueTable(Sequence[Dialogue]):

@@ -91,7 +91,8 @@ def usable(row: Row, name: FormatName, settings: DialogueSource) -> Usable:
         for key, value in turn.about.items()
         if value is not None and key not in _READ
     }
-    return Usable(Dialogue.of([each.message for each in kept], context), +notes, frozenset(left_alone))
+    dialogue = Dialogue.of([each.message for each in kept], context, row.location)
+    return Usable(dialogue, +notes, frozenset(left_alone))
 
 
 def _refuse_unwanted(row: Mapping[str, Any], settings: DialogueSource, location: str) -> None:

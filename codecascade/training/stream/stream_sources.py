@@ -52,6 +52,11 @@ class DialogueRow(Protocol):
         """Indices of answers that are context only."""
         ...
 
+    @property
+    def location(self) -> str:
+        """The file and line that it was read from; "" where it was read from none."""
+        ...
+
 
 class TokenizedDocument(Protocol):
     """A document as ids of a tokenizer."""
@@ -156,15 +161,20 @@ class ExampleSequence:
         return self._document(row, epoch)
 
     def _dialogue(self, dialogue: DialogueRow, epoch: int) -> TrainingExample:
-        return dialogue_example(
-            self._tokenizer,
-            dialogue.messages,
-            context=self._context,
-            document_id=dialogue.id,
-            settings=self._chat,
-            without_loss=dialogue.without_loss,
-            epoch=epoch,
-        )
+        try:
+            return dialogue_example(
+                self._tokenizer,
+                dialogue.messages,
+                context=self._context,
+                document_id=dialogue.id,
+                settings=self._chat,
+                without_loss=dialogue.without_loss,
+                epoch=epoch,
+            )
+        except UserError as error:
+            raise UserError(
+                error.message, file=dialogue.location or self.source.name, key=error.key
+            ) from None
 
     def _document(self, row: int, epoch: int) -> TrainingExample | None:
         if self.source.tokenized is not None:

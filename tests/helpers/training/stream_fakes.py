@@ -55,6 +55,7 @@ class Dialogue:
     id: str
     messages: tuple[Message, ...]
     without_loss: frozenset[int] = frozenset()
+    location: str = ""
 
 
 def make_document(text: str, name: str = "a") -> Document:

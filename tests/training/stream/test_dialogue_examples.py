@@ -199,3 +199,12 @@ def test_a_sequence_hands_on_what_the_file_says_of_an_answer() -> None:
     sequence = ExampleSequence(source, tiny_tokenizer("bytes"), context=1000, seed=0, infilling=None)
     example = sequence.example(0)
     assert example is not None and learnt(example) == ["so"]
+
+
+def test_a_dialogue_that_is_refused_in_training_is_named_by_its_place() -> None:
+    table = ExampleTable([Dialogue("t", tuple(TALK), location="a.jsonl:7")])
+    source = StreamSource("dialogues", 1, table, "dialogues")
+    tokenizer = tiny_tokenizer("bytes").with_chat_template("{{ raise_exception('not this one') }}")
+    sequence = ExampleSequence(source, tokenizer, context=1000, seed=0, infilling=None)
+    with pytest.raises(UserError, match=r"a\.jsonl:7: messages: .*not this one"):
+        sequence.example(0)
