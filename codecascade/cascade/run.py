@@ -91,8 +91,8 @@ def run_cascade(
             recipe, run, until=until, devices=world.size, device=this_device(timed=False), file=file
         ),
     )
-    target = ahead.recipe.run.copy_to
-    if target is not None:
+    world.from_first(lambda: run.remove_left_checkpoints(ahead.recipe))
+    if (target := ahead.recipe.run.copy_to) is not None:
         world.from_first(lambda: check_target(target))
     if ahead.plan is None:
         if target is not None and world.first:

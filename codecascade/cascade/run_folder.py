@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -175,6 +176,16 @@ class RunFolder:
             raise UserError(
                 "is damaged; put it back, or delete this folder to train the stage again", file=path
             ) from None
+
+    def remove_checkpoints(self, stage: str) -> None:
+        """Remove those of a stage whose model is written."""
+        shutil.rmtree(self.checkpoints(stage), ignore_errors=True)
+
+    def remove_left_checkpoints(self, recipe: Recipe) -> None:
+        """Remove those of all trained stages: a run that is killed behind a model's writing leaves them."""
+        for stage in recipe.stage:
+            if self.cost(stage) is not None:
+                self.remove_checkpoints(stage.name)
 
     def lineage(self, recipe: Recipe, stage: Stage, cost: TrainingResult) -> dict[str, Any]:
         """The content of :data:`LINEAGE`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 from codecascade.cascade.display import RunDisplay
@@ -13,6 +12,7 @@ from codecascade.cascade.stage_models import DTYPES, StageModel, stage_model
 from codecascade.corpus.code.grammars import NOT_INSTALLED
 from codecascade.ground.files.atomic import atomic_folder
 from codecascade.ground.format import listed, show_seconds
+from codecascade.ground.signals import StopRequest
 from codecascade.model.folder import check_target, write_description
 from codecascade.model.presets import build
 from codecascade.model.sources import open_model
@@ -20,7 +20,7 @@ from codecascade.model.stored.weights import StoredWeights
 from codecascade.model.stored.writing import write_in_turn
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.checksums import Sums
-from codecascade.training.loop import TrainingResult, train
+from codecascade.training.loop import TrainingResult, stop_if_asked, train
 from codecascade.training.parallel.ranks import World
 from codecascade.training.parallel.shared_folder import shared_folder
 from codecascade.training.parallel.weights_out import write_model
@@ -44,7 +44,8 @@ def train_stage(
         parent_files: checksums of the parent's files. A checkpoint of a run with another parent is refused.
 
     Raises:
-        RunFailed, Stopped, UserError: as :func:`codecascade.training.loop.train`.
+        RunFailed, UserError: as :func:`codecascade.training.loop.train`.
+        Stopped: a signal came. Behind the last step the model is written first.
     """
     prepared = world.on_all(lambda: stage_model(open_model(parent), stage))
     weights = prepared.weights(stage, world)
@@ -61,31 +62,35 @@ def train_stage(
             f"for them: {NOT_INSTALLED}"
         )
     checkpoints = run.checkpoints(stage.name)
-    with display.training(stage.name) as step_taken:
-        cost = train(
-            model,
-            stream,
-            stage,
-            checkpoints,
-            log=run.log(stage.name),
-            trackers=lambda last_step: open_trackers(recipe.log, _tracked(recipe, stage, run, last_step)),
-            fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
-            new_token_ids=prepared.new_token_ids,
-            weights=weights,
-            progress=step_taken,
-        )
-    folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
-    world.from_first(lambda: check_target(folder))
-    with shared_folder(folder, world) as new:
-        write_model(new, model, stage, world, dtype=dtype)
-        world.from_first(lambda: _describe(new, recipe, stage, prepared, cost, run))
-    if world.first:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        skipped = f" ({cost.skipped:,} left out)" if cost.skipped else ""
-        display.say(
-            f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
-            f"{show_seconds(cost.seconds)}, {cost.precision}"
-        )
+    # A signal in the last step, or while the model is written, must not be lost with the training.
+    with StopRequest() as stop:
+        with display.training(stage.name) as step_taken:
+            cost = train(
+                model,
+                stream,
+                stage,
+                checkpoints,
+                log=run.log(stage.name),
+                trackers=lambda last_step: open_trackers(recipe.log, _tracked(recipe, stage, run, last_step)),
+                fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
+                new_token_ids=prepared.new_token_ids,
+                weights=weights,
+                progress=step_taken,
+                stop=stop,
+            )
+        folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
+        world.from_first(lambda: check_target(folder))
+        with shared_folder(folder, world) as new:
+            write_model(new, model, stage, world, dtype=dtype)
+            world.from_first(lambda: _describe(new, recipe, stage, prepared, cost, run))
+        if world.first:
+            run.remove_checkpoints(stage.name)
+            skipped = f" ({cost.skipped:,} left out)" if cost.skipped else ""
+            display.say(
+                f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
+                f"{show_seconds(cost.seconds)}, {cost.precision}"
+            )
+        stop_if_asked(stop, world)
 
 
 def _write_untrained(

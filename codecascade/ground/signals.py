@@ -24,7 +24,8 @@ class StopRequest:
     """While the context is open, SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 only set ``signum``.
 
     Further signals change nothing: torchrun sends a second one after the terminal's, and the checkpoint must still
-    be saved. Outside the main thread, where Python handles no signals, ``signum`` stays None.
+    be saved. Whoever opens it looks at ``signum`` before it ends, and stops then. Outside the main thread, where
+    Python handles no signals, ``signum`` stays None.
     """
 
     def __init__(self) -> None:

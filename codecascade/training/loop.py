@@ -7,9 +7,10 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from codecascade.ground.allocator import kept_memory
 from codecascade.ground.errors import RunFailed, Stopped
@@ -66,6 +67,7 @@ def train(
     new_token_ids: Sequence[int] = (),
     weights: StoredWeights | None = None,
     progress: Callable[[StepReport], None] | None = None,
+    stop: StopRequest | None = None,
 ) -> TrainingResult:
     """Train ``model`` in place to the last step, from the newest checkpoint in ``folder`` if there is one.
 
@@ -82,6 +84,7 @@ def train(
         new_token_ids: rows that learn at ``new_token_learning_rate``.
         weights: the first values of a model that is on the meta device.
         progress: called after each step.
+        stop: the caller's, who then stops by itself if a signal comes in the last step; None: one of the training.
 
     Raises:
         Stopped: SIGTERM, SIGINT or SIGUSR1 came; the state is saved.
@@ -118,7 +121,13 @@ def train(
 
     checkpoint_is_due = False
     try:
-        with kept_memory(), StopRequest() as stop, StepWatch(world, settings.step_timeout) as watch:
+        with (
+            kept_memory(),
+            StopRequest() if stop is None else nullcontext(stop) as asked,
+            StepWatch(world, settings.step_timeout) as watch,
+        ):
+            # one may have come while the weights were loaded
+            stop_if_asked(asked, world)
             while done.step < steps:
                 start = time.perf_counter()
                 step = done.step + 1
@@ -130,7 +139,7 @@ def train(
                 documents = _warn_of_spike(taken, step, done.losses, batch, world)
                 # ranks that share rows count them once
                 counts = batch.counts if learner.mesh.shape.leads(world.rank) else {}
-                gathered = world.gather((counts, stop.signum, checkpoints.status))
+                gathered = world.gather((counts, asked.signum, checkpoints.status))
                 seconds = time.perf_counter() - start
                 watch.done(seconds)
 
@@ -181,9 +190,9 @@ def train(
                         )
                     checkpoint_is_due = False
                 if signum is not None and done.step < steps:
-                    if world.first:
-                        note_stop(signum)
-                    raise Stopped(signum)
+                    _end_stopped(signum, world)
+            if stop is None:
+                stop_if_asked(asked, world)
     finally:
         batches.close()
         checkpoints.close()
@@ -200,6 +209,20 @@ def train(
         precision=str(learner.precision),
         skipped=done.skipped,
     )
+
+
+def stop_if_asked(stop: StopRequest, world: World) -> None:
+    """Raise Stopped on all ranks if a signal came on one of them. All ranks must call this."""
+    signum = next((signum for signum in world.gather(stop.signum) if signum is not None), None)
+    if signum is not None:
+        _end_stopped(signum, world)
+
+
+def _end_stopped(signum: int, world: World) -> Never:
+    """Raise Stopped, and see that ranks which torchrun starts again end, too."""
+    if world.first:
+        note_stop(signum)
+    raise Stopped(signum)
 
 
 def _warn_of_spike(

@@ -14,6 +14,7 @@ import pytest
 import torch
 from warm_process import WarmProcess
 
+from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.run import run_cascade
 from codecascade.corpus.reading.faults import file_errors
 from codecascade.ground.errors import Stopped
@@ -73,6 +74,39 @@ def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> Non
         load_folder(run / "models" / "python").model.state_dict() for run in (folder, tmp_path / "whole")
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_signal_in_the_last_step_of_a_stage_ends_the_run_behind_its_model(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, python, *_ = data["stage"]
+    recipe = make_recipe({**data, "stage": [code | {"steps": 2}, python]})
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(Stopped) as caught:
+        patched.setattr(RunDisplay, "training", RunDisplay.training)
+        ended_cascade.end_behind(2, signal.SIGTERM)
+        run_cascade(recipe, folder)
+    assert caught.value.exit_code == 143
+    assert [path.name for path in (folder / "models").iterdir()] == ["code"]
+    assert not (folder / "checkpoints" / "code").exists()
+    assert not (folder / "logs" / "python.jsonl").exists()
+    assert run_cascade(recipe, folder)
+    assert len(losses(folder / "logs" / "code.jsonl")) == 2
+
+
+def test_checkpoints_that_a_killed_run_left_of_a_trained_stage_are_removed(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = make_recipe({**data, "stage": [data["stage"][0] | {"steps": 1}]})
+    folder = tmp_path / "run"
+    left = folder / "checkpoints" / "code" / "step-00000001"
+    for nothing_to_do in (False, True):
+        assert run_cascade(recipe, folder) is not nothing_to_do
+        assert not left.exists()
+        left.mkdir(parents=True)
+    (folder / "report.html").unlink()
+    assert run_cascade(recipe, folder)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(

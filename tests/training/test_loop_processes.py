@@ -15,6 +15,10 @@ import tiny_run
 from tiny_run import losses, read_log, tiny_settings, tiny_train
 from warm_process import WarmProcess, WarmRanks
 
+from codecascade.ground.errors import Stopped
+from codecascade.ground.signals import StopRequest
+from codecascade.training.logs import StepReport
+
 SCRIPT = Path(tiny_run.__file__)
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -75,6 +79,18 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path: Path, whole: Path, si
     settings = tiny_settings(checkpoint_every=1000)
     tiny_train(tmp_path, settings)
     assert losses(tmp_path) == losses(whole)
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path: Path) -> None:
+    def progress(report: StepReport) -> None:
+        if report.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        tiny_train(tmp_path, tiny_settings(steps=3), progress=progress)
+    with StopRequest() as stop:
+        assert tiny_train(tmp_path / "b", tiny_settings(steps=3), progress=progress, stop=stop).steps == 3
+    assert stop.signum == signal.SIGTERM
 
 
 def test_two_ranks_give_the_losses_of_one(tmp_path: Path, whole: Path) -> None:
