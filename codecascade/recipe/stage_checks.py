@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
@@ -91,5 +91,12 @@ def check_same_data(stage: Stage, key: str, before: Sequence[Stage]) -> None:
             key=key,
         )
     other = before[names.index(stage.same_data_as)]
-    if (other.mixture, other.seed) != (stage.mixture, stage.seed):
-        raise UserError(f"{other.name!r} has another mixture or seed, and so other data", key=key)
+    if _data_of(other) != _data_of(stage):
+        raise UserError(
+            f"{other.name!r} has another mixture or seed, or other dialogues, and so other data", key=key
+        )
+
+
+def _data_of(stage: Stage) -> tuple[Any, ...]:
+    """The settings that decide what a stage reads, and in which order."""
+    return (stage.mixture, stage.seed, stage.dialogues, stage.mined_dialogues, stage.self_instruct)

@@ -158,7 +158,7 @@ def test_a_stage_is_identified_by_its_own_base_alone(data: dict[str, Any]) -> No
         (lambda d: d["stage"][1].update(same_data_as="filled"), "stage[1].same_data_as: no stage before"),
         (
             lambda d: d["stage"][1].update(seed=3),
-            "stage[1].same_data_as: 'plain' has another mixture or seed, and so other data",
+            "stage[1].same_data_as: 'plain' has another mixture or seed, or other dialogues, and so other data",
         ),
         (
             lambda d: d["stage"][1].update(rope_scaling_factor=4),
