@@ -183,6 +183,7 @@ def apply_override(data: RecipeData, text: str) -> None:
         UserError: it is not ``key=value``, or the recipe has no such stage.
     """
     parts, value = parse_override(text)
+    parts = _with_whole_names(data, parts)
     table: Any = data
     if parts[0] == "stage":
         table, parts = _stage_called(data, parts), parts[2:]
@@ -214,14 +215,23 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     return parts, read["value"] if len(read) == 1 else value.strip()
 
 
-def _stage_called(data: RecipeData, parts: Sequence[str]) -> RecipeData:
-    option = f"--set {'.'.join(parts)}"
+def _with_whole_names(data: RecipeData, parts: list[str]) -> list[str]:
+    """The path with the name of a stage or base as one part, whatever dots it has; the longest known name counts."""
+    names = {"stage": _stages(data), "bases": data.get("bases")}.get(parts[0])
+    for end in range(len(parts) - 1, 2, -1):
+        if isinstance(names, dict) and (name := ".".join(parts[1:end])) in names:
+            return [parts[0], name, *parts[end:]]
+    return parts
+
+
+def _stages(data: RecipeData) -> dict[str, RecipeData]:
     listed = data.get("stage")
-    stages = (
-        {str(one.get("name")): one for one in listed if isinstance(one, dict)}
-        if isinstance(listed, list)
-        else {}
-    )
+    stages = listed if isinstance(listed, list) else []
+    return {str(one.get("name")): one for one in stages if isinstance(one, dict)}
+
+
+def _stage_called(data: RecipeData, parts: Sequence[str]) -> RecipeData:
+    option, stages = f"--set {'.'.join(parts)}", _stages(data)
     if len(parts) < 3 or not stages:
         raise UserError("must be stage.NAME.KEY, with the name of a stage of the recipe", file=option)
     if parts[1] not in stages:

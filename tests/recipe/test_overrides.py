@@ -35,6 +35,16 @@ def test_set(recipe_file: Path) -> None:
     assert recipe.sandbox == "weak"
 
 
+def test_names_with_dots_are_reached(recipe_file: Path) -> None:
+    text = recipe_file.read_text().replace('name = "chat"', 'name = "code.v2"')
+    base = '\n[bases."a.b"]\nmodel = "m"\n[bases.a]\nmodel = "m"\n'
+    recipe_file.write_text(text + base)
+    changes = ["stage.code.v2.steps=7", "stage.code.tokens=9000", "bases.a.b.seed=5", "bases.a.seed=6"]
+    recipe = read_recipe(recipe_file, changes)
+    assert (recipe["code.v2"].steps, recipe["code"].tokens) == (7, 9000)
+    assert (recipe.bases["a.b"].seed, recipe.bases["a"].seed) == (5, 6)
+
+
 def test_another_length_replaces_the_minutes_of_machines_without_bf16(recipe_file: Path) -> None:
     both = ["stage.chat.minutes=4", "stage.chat.minutes_fp32=12"]
     assert read_recipe(recipe_file, both)["chat"].minutes_fp32 == 12
