@@ -32,7 +32,8 @@ class TokenFigures:
         total: of all dialogues.
         learnt: of them in answers and their ends.
         lengths: of each dialogue.
-        longest: the location of the longest dialogue.
+        most: tokens of the longest dialogue.
+        longest: its location.
         cut: dialogues longer than a row, which lose their last turns.
         too_long: of them those of which no answer begins in a row, so that nothing is left to learn.
         context_only: answers that have no loss, because the format writes earlier answers otherwise.
@@ -41,6 +42,7 @@ class TokenFigures:
     total: int = 0
     learnt: int = 0
     lengths: list[int] = field(default_factory=list)
+    most: int = 0
     longest: str = ""
     cut: int = 0
     too_long: int = 0
@@ -93,11 +95,13 @@ class FileCheck:
         tokens = None
         if self.tokens is not None:
             tokens = {
-                key: value for key, value in vars(self.tokens).items() if key not in ("lengths", "longest")
+                key: value
+                for key, value in vars(self.tokens).items()
+                if key not in ("lengths", "most", "longest")
             } | {
                 "median": percentile(self.tokens.lengths, 0.5),
                 "p95": percentile(self.tokens.lengths, 0.95),
-                "longest": max(self.tokens.lengths, default=0),
+                "longest": self.tokens.most,
                 "longest_at": self.tokens.longest,
             }
         return {
@@ -205,15 +209,15 @@ class DialogueChecker:
         ends = [place for place, index in enumerate(tokens.answer_of, 1) if index in learnt]
         counts.total += len(tokens)
         counts.learnt += len(ends)
-        if len(tokens) > max(counts.lengths, default=0):
-            counts.longest = row.location
+        if len(tokens) > counts.most:
+            counts.most, counts.longest = len(tokens), row.location
         counts.lengths.append(len(tokens))
         wanted = sum(message.role == "assistant" for message in dialogue.messages) - len(
             dialogue.without_loss
         )
         counts.context_only += wanted - len(learnt)
         # a row has one token more than it predicts
-        if len(tokens) > self._context + 1:
+        if max(ends, default=len(tokens)) > self._context + 1:
             counts.cut += 1
             counts.too_long += min(ends, default=0) > self._context + 1
 

@@ -50,22 +50,34 @@ def dialogue_example(
         last = learnt[len(learnt) - 1 - epoch % len(learnt)]
         learnt = learnt[: learnt.index(last) + 1]
         tokens = dialogue_tokens(tokenizer, messages[: last + 1])
-    truncated = len(tokens) > context
-    if truncated:
+    fitted = _fitted(tokens, learnt[-1], context)
+    truncated = fitted is None
+    if fitted is None:
         # the answer that alone is to be learnt is at the end, which does not fit
         can_be_cut = settings.too_long == "cut" and settings.loss == "all"
-        shorter = _cut(tokenizer, messages, tokens, learnt, context) if can_be_cut else None
-        if shorter is None:
+        fitted = _cut(tokenizer, messages, tokens, learnt, context) if can_be_cut else None
+        if fitted is None:
             return TrainingExample(_NO_IDS, _NO_WEIGHTS, document_id, indivisible=True, truncated=True)
-        tokens = shorter
-    weights = np.isin(np.array(tokens.answer_of), learnt)
+    weights = np.isin(np.array(fitted.answer_of), learnt)
     return TrainingExample(
-        np.array(tokens.ids, np.int32),
+        np.array(fitted.ids, np.int32),
         weights.astype(np.float32),
         document_id,
         indivisible=True,
         truncated=truncated,
     )
+
+
+def _fitted(tokens: DialogueTokens, last: int, context: int) -> DialogueTokens | None:
+    """A dialogue that ends with the answer ``last``; None if the answer does not fit.
+
+    Where only what the format writes behind it does not fit, such as ChatML's line break, that is left out.
+    """
+    if len(tokens) <= context:
+        return tokens
+    if last in tokens.answer_of[context:] or last not in tokens.answer_of:
+        return None
+    return DialogueTokens(tokens.ids[:context], tokens.answer_of[:context])
 
 
 def _cut(
@@ -84,8 +96,8 @@ def _cut(
         # An answer that is known to end too late needs no second encoding.
         if ends.get(index, 0) > context or index == learnt[-1]:
             continue
-        shorter = dialogue_tokens(tokenizer, messages[: index + 1])
-        if len(shorter) <= context:
+        shorter = _fitted(dialogue_tokens(tokenizer, messages[: index + 1]), index, context)
+        if shorter is not None:
             return shorter
     first = dialogue_tokens(tokenizer, messages[: learnt[0] + 1])
     if learnt[0] not in first.answer_of[:context]:

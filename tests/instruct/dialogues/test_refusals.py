@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from work import grows_linearly
 
 from codecascade.ground.errors import UserError
+from codecascade.instruct.dialogues import checking
 from codecascade.instruct.dialogues.checking import DialogueChecker
-from codecascade.instruct.dialogues.reading import read_source
+from codecascade.instruct.dialogues.reading import FileRows, read_source
+from codecascade.instruct.dialogues.rows import read_rows
 from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.instruct.dialogues.usable import usable
+from codecascade.tokens.chat import DialogueTokens
+from codecascade.tokens.training import train_tokenizer
 
 USER, ANSWER = {"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hello."}
 GOOD = {"messages": [USER, ANSWER]}
@@ -167,3 +173,25 @@ def test_a_column_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
     assert (
         len(read_source(DialogueSource(source=str(path), columns={"system": "sys"})).table[1].messages) == 3
     )
+
+
+def test_counting_tokens_takes_time_in_proportion_to_the_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "dialogue_tokens", lambda *_: DialogueTokens([1], [1]))
+    monkeypatch.setattr(checking, "each_row", lambda rows, _: rows.rows)
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n")
+    source = DialogueSource(source=str(path))
+    row = next(read_rows(str(path)))
+    one = (row, usable(row, "messages", source))
+    tokenizer = train_tokenizer(["x"], 300, "bytes")
+
+    def check(lines: str) -> None:
+        monkeypatch.setattr(
+            checking, "open_file", lambda *_: FileRows(str(path), "messages", iter([one] * len(lines)))
+        )
+        found = DialogueChecker(source, tokenizer).check(str(path))
+        assert found.tokens is not None and found.tokens.most == 1
+
+    assert grows_linearly(check, lambda size: "x" * size, size=3_000)

@@ -80,7 +80,8 @@ def test_a_system_message_for_dialogues_that_have_none() -> None:
 def test_a_long_dialogue_is_cut_between_turns(kind: str) -> None:
     tokenizer = tiny_tokenizer(kind)
     whole, first = made(TALK, tokenizer=tokenizer), made(TALK[:3], tokenizer=tokenizer)
-    for context in range(len(first), len(whole)):
+    answered = int(np.flatnonzero(whole.weights)[-1]) + 1
+    for context in range(len(first), answered):
         cut = made(TALK, tokenizer=tokenizer, context=context)
         assert (
             cut.truncated
@@ -94,7 +95,7 @@ def test_a_long_dialogue_is_cut_between_turns(kind: str) -> None:
     nothing = made(TALK, tokenizer=tokenizer, context=int(first.weights.argmax()))
     assert len(nothing) == 0 and nothing.truncated
     for settings_ in (LAST, ChatSettings(too_long="drop")):
-        assert len(made(TALK, tokenizer=tokenizer, context=len(whole) - 1, settings=settings_)) == 0
+        assert len(made(TALK, tokenizer=tokenizer, context=answered - 1, settings=settings_)) == 0
         assert len(made(TALK, tokenizer=tokenizer, context=len(whole), settings=settings_)) == len(whole)
 
 
@@ -136,8 +137,9 @@ def test_properties_of_any_dialogue(
     messages = told if system is None else [Message("system", system), *told]
     chosen = ChatSettings(loss=loss, too_long=too_long)
     example = made(messages, tokenizer=tokenizer, context=context, settings=chosen, epoch=epoch)
-    whole, _ = encode_dialogue(tokenizer, messages)
-    assert len(example) <= context and example.truncated == (len(whole) > context)
+    _, is_answer = encode_dialogue(tokenizer, messages)
+    answered = len(is_answer) - is_answer[::-1].index(True)
+    assert len(example) <= context and example.truncated == (answered > context)
     if not len(example):
         return
     # it is a whole dialogue, up to some answer
@@ -146,7 +148,8 @@ def test_properties_of_any_dialogue(
     if len(first) > context:
         assert example.ids.tolist() == first[:context] and example.weights[-1] == 1
         return
-    kept = next(c for c in counts if encode_dialogue(tokenizer, messages[:c])[0] == example.ids.tolist())
+    ids = example.ids.tolist()
+    kept = next(c for c in counts if encode_dialogue(tokenizer, messages[:c])[0][: len(ids)] == ids)
     answers = [m.content.strip() for m in messages[:kept] if m.role == "assistant"]
     expected = answers[-1:] if loss == "last" else answers
     assert [text.strip() for text in learnt(example, tokenizer)] == expected
@@ -199,6 +202,24 @@ def test_a_sequence_hands_on_what_the_file_says_of_an_answer() -> None:
     sequence = ExampleSequence(source, tiny_tokenizer("bytes"), context=1000, seed=0, infilling=None)
     example = sequence.example(0)
     assert example is not None and learnt(example) == ["so"]
+
+
+def test_what_a_format_writes_behind_an_answer_costs_no_answer() -> None:
+    template = (
+        "{% for m in messages %}{{ m.role[0] + m.content + eos_token + '!!' }}{% endfor %}"
+        "{% if add_generation_prompt %}a{% endif %}"
+    )
+    tokenizer = tiny_tokenizer("bytes").with_chat_template(template)
+    whole = len(made(TALK, tokenizer=tokenizer).ids)
+    for settings_of_chat in (ChatSettings(), LAST, ChatSettings(too_long="drop")):
+        for less in range(3):
+            example = made(TALK, tokenizer=tokenizer, context=whole - less, settings=settings_of_chat)
+            assert learnt(example, tokenizer)[-1] == "so" and len(example.ids) == whole - less
+            assert not example.truncated
+    # the first answer too, if it is the last that fits
+    first = len(made(TALK[:3], tokenizer=tokenizer).ids)
+    example = made(TALK, tokenizer=tokenizer, context=first - 2)
+    assert learnt(example, tokenizer) == ["this"] and example.truncated
 
 
 def test_a_dialogue_that_is_refused_in_training_is_named_by_its_place() -> None:
