@@ -80,12 +80,12 @@ def _format_by_keys(keys: Set[str], settings: DialogueSource) -> FormatName | No
     named = settings.columns
     if "messages" in named:
         return "messages" if named["messages"] in keys else None
-    if "user" in named or "assistant" in named:
-        return "pairs" if pair_of(keys, settings) is not None else None
-    for name, lists in LISTS.items():
+    names_pair = "user" in named or "assistant" in named
+    for name, lists in () if names_pair else LISTS.items():
         if keys & {*lists}:
             return name
-    if "instruction" in keys and keys & {*ANSWERS}:
+    answers = {named["assistant"]} if "assistant" in named else {*ANSWERS}
+    if named.get("user", "instruction") == "instruction" and "instruction" in keys and keys & answers:
         return "alpaca"
     return "pairs" if pair_of(keys, settings) is not None else None
 

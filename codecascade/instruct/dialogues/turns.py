@@ -47,7 +47,7 @@ def turns_of(row: Mapping[str, Any], name: FormatName, settings: DialogueSource,
         UserError: the row lacks a key of its format, or offers tools.
     """
     for key in _TOOLS:
-        if row.get(key):
+        if is_filled(row.get(key)):
             raise UserError(
                 "offers tools, and dialogues with tools can't be trained on; take the line out",
                 file=location,
@@ -72,6 +72,15 @@ def read_keys(row: Mapping[str, Any], name: FormatName, settings: DialogueSource
     if name == "alpaca":
         return shared | {*_alpaca_keys(row, settings), "history"}
     return shared | {*_pair_keys(row, settings), *filter(None, [settings.columns.get("input")])}
+
+
+def is_filled(value: Any) -> bool:
+    """Whether there is anything in a value. Tables write nothing as the text "[]" too, or as nulls in fields."""
+    if isinstance(value, str):
+        return "".join(value.split()) not in ("", "[]", "{}", "null", "None")
+    if isinstance(value, dict | list):
+        return any(map(is_filled, value.values() if isinstance(value, dict) else value))
+    return bool(value)
 
 
 def is_wanted(label: Any) -> bool | None:
@@ -209,10 +218,10 @@ def _with_system(
     if not keys:
         return turns
     first = turns[0] if turns and _is_system(turns[0], settings) else None
-    if first is not None and isinstance(first.content, str) and not first.content.strip():
+    if first is not None and first.content is not None and _is_blank(first.content):
         turns, first = turns[1:], None
     text = row[keys[0]] if first is None else first.content
-    other = next((key for key in keys if row[key] != text), None)
+    other = next((key for key in keys if _plain(row[key]) != _plain(text)), None)
     if other is not None:
         raise UserError(
             f"is another system message than {keys[0] if first is None else first.key}, and a dialogue has one; "
@@ -224,7 +233,18 @@ def _with_system(
 
 
 def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    return value is None or _plain(value) == ""
+
+
+def _plain(value: Any) -> Any:
+    """A content without white space around it, its text parts joined; anything else as it is."""
+    if isinstance(value, list):
+        texts = [
+            part["text"] for part in value if isinstance(part, dict) and isinstance(part.get("text"), str)
+        ]
+        if len(texts) == len(value):
+            value = "\n".join(texts)
+    return value.strip() if isinstance(value, str) else value
 
 
 def _is_system(turn: Turn, settings: DialogueSource) -> bool:

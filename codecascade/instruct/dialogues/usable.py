@@ -13,7 +13,7 @@ from codecascade.instruct.dialogues.dialogue import Dialogue
 from codecascade.instruct.dialogues.formats import LISTS
 from codecascade.instruct.dialogues.row import Row
 from codecascade.instruct.dialogues.settings import DialogueSource, FormatName, Role
-from codecascade.instruct.dialogues.turns import LABELS, Turn, is_wanted, turns_of
+from codecascade.instruct.dialogues.turns import LABELS, Turn, is_filled, is_wanted, turns_of
 from codecascade.tokens.messages import Message
 
 ROLES: dict[str, Role] = {
@@ -111,7 +111,7 @@ def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter
     """A message whose role is known and whose content is text; None for an empty system message."""
     role = _role(turn, settings, location)
     for key in _CALLS:
-        if turn.about.get(key):
+        if is_filled(turn.about.get(key)):
             raise UserError(
                 f"calls a tool, and dialogues with tools can't be trained on; {_TAKE_OUT}",
                 file=location,

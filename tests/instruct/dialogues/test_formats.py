@@ -245,3 +245,39 @@ def test_all_formats_say_the_same(tmp_path: Path, pairs: list[tuple[str, str]], 
     read_all = [read(tmp_path, row) for row in rows]
     assert {found.table.fingerprint for found in read_all} == {read_all[0].table.fingerprint}
     assert turns(read_all[0]) == [*begun, *told]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"user": "instruction", "assistant": "clean"}, {"assistant": "clean"}, {"user": "instruction"}],
+)
+def test_an_alpaca_file_whose_answer_is_named_keeps_its_input(
+    tmp_path: Path, columns: dict[str, str]
+) -> None:
+    row = {"instruction": "Sum it.", "input": "1 2", "output": "three", "clean": "3", "prompt": "Sum it."}
+    found = read(tmp_path, row, columns=columns)
+    answer = "3" if "assistant" in columns else "three"
+    assert turns(found) == [("user", "Sum it.\n\n1 2"), ("assistant", answer)]
+    assert [*found.formats.values()] == ["alpaca"]
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, "", "[]", "null", " { } ", [], {}, {"name": None, "arguments": ""}]
+)
+def test_tools_that_are_none_are_written_in_many_ways(tmp_path: Path, nothing: Any) -> None:
+    asked, answer = messages(*ASKED)
+    row = {
+        "messages": [asked, {**answer, "tool_calls": nothing, "function_call": nothing}],
+        "tools": nothing,
+        "functions": nothing,
+    }
+    assert turns(read(tmp_path, row)) == ASKED
+
+
+@pytest.mark.parametrize("same", ["Be brief.\n", [{"type": "text", "text": "Be brief."}]])
+def test_one_system_message_may_be_written_in_two_ways(tmp_path: Path, same: Any) -> None:
+    inside = {"system": "Be brief.", "messages": messages(("system", same), *ASKED)}
+    columns = {"system": same, "system_prompt": "Be brief.", "messages": messages(*ASKED)}
+    for row in (inside, columns):
+        found = turns(read(tmp_path, row))
+        assert [(role, text.strip()) for role, text in found] == BRIEF
