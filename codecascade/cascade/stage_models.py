@@ -62,7 +62,8 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
     """The stage's tokenizer, made from its parent's ``tokenizer``.
 
     Raises:
-        UserError: the stage's chat format needs control tokens that are not there.
+        UserError: the stage's chat format needs control tokens that are not there, or other tokens come after the
+            infilling tokens that it drops.
     """
     if not stage.keep_infilling_tokens:
         tokenizer = drop_infilling_tokens(tokenizer)
@@ -83,7 +84,8 @@ def stage_tokenizers(
         try:
             tokenizers[stage.name] = tokenizer_for(stage, tokenizers[stage.parent])
         except UserError as error:
-            raise UserError(error.message, file=error.file, key=f"stage[{index}].chat_format") from None
+            key = f"stage[{index}].{error.key or 'chat_format'}"
+            raise UserError(error.message, file=error.file, key=key) from None
     return tokenizers
 
 
@@ -95,7 +97,10 @@ def stage_model(parent: StoredModel, stage: Stage) -> StageModel:
         rows = rows_for(tokenizer.vocab_size)
     else:
         rows = rows_with(old_rows, tokenizer.vocab_size)
-    new = {*range(before.vocab_size, tokenizer.vocab_size), *range(old_rows, rows)}
+    # an id of a token that was dropped may be another token's now
+    named = tokenizer.vocabulary.items()
+    new = {token_id for name, token_id in named if before.vocabulary.get(name) != token_id}
+    new |= {*range(old_rows, rows)}
     config = replace(parent.config, vocab_size=rows)
     if stage.kind == "long_context":
         config = long_context_shape(config, stage)

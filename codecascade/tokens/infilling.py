@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.tokens import families
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.files import tokenizer_json
@@ -182,6 +183,9 @@ def drop_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
     """The tokenizer without Code Llama's infilling tokens (Llama 2's vocabulary: 32,000 pieces again).
 
     Families whose own vocabulary has infilling tokens keep them.
+
+    Raises:
+        UserError: other tokens come after them, and their ids would change.
     """
     if tokenizer.infilling is None or tokenizer.infilling.family != "code_llama":
         return tokenizer
@@ -195,6 +199,13 @@ def drop_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
         drop |= {
             token_id for token_id in tokenizer.spec["model"]["vocab"].values() if token_id >= _LLAMA2_PIECES
         }
+    first = min(drop)
+    if behind := [name for name, id_ in tokenizer.vocabulary.items() if id_ > first and id_ not in drop]:
+        raise UserError(
+            f"the infilling tokens can't be dropped: {listed(behind)} comes after them and would get another id; "
+            "keep them, or drop them in an earlier stage",
+            key="keep_infilling_tokens",
+        )
     return tokenizer.with_vocabulary([], drop=drop)
 
 

@@ -137,6 +137,14 @@ def test_others_get_the_next_free_ids(llama: Tokenizer, byte_level: Tokenizer) -
         assert drop_infilling_tokens(plain) is plain
 
 
+def test_infilling_tokens_before_others_are_not_dropped(llama: Tokenizer) -> None:
+    """The ids of the others would change, or leave a gap, and the model's rows stay."""
+    infilled = add_infilling_tokens(llama)
+    step = infilled.with_vocabulary([tokenizer_json.added_token("<step>", infilled.vocab_size)])
+    with pytest.raises(UserError, match=r"keep_infilling_tokens: .*<step> comes after them"):
+        drop_infilling_tokens(step)
+
+
 def llama2_sized(small: Tokenizer) -> Tokenizer:
     """A tokenizer with 32,000 pieces and Llama 2's marks, otherwise the small one."""
     marks = {"▁▁": 259, "▁t": 260, "▁": 29_871, "☺": 31_171}
