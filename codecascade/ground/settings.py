@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, field_validator
 _MOST = 2**63 - 1
 """TOML integers have 64 bits, and so do the torch integers that seeds and sizes end up in."""
 
+LARGEST_SHARE = 1e9
+"""Of a source among others. It says any proportion, and the sum of many such shares is a number."""
+
 
 class Settings(BaseModel):
     """Immutable settings. Unknown keys are refused, because a misspelt key must not be ignored; so are inf and

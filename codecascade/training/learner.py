@@ -234,6 +234,9 @@ def measure_step_seconds(
     stream.load_state_dict(state)
     learner = Learner(build(config, "meta"), settings, steps + 1, world, weights=RandomWeights(config))
     seconds = []
+    # Random weights may not bear the stage's rates, and no spike is left out here.
+    for group in learner.optimizer.adamw.param_groups:
+        group["peak"] = 0.0
     with kept_memory():
         for step in range(1, steps + 2):
             start = time.perf_counter()

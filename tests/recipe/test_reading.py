@@ -196,6 +196,11 @@ def test_round_trip_of_any_tree(
         ),
         (
             "steps = 100",
+            "steps = 100\n[[stage.mixture]]\nsource = 'code'\nshare = 1e308",
+            "stage[2].mixture[0].share: must be <= 1000000000.0 (got",
+        ),
+        (
+            "steps = 100",
             "steps = 100\n[stage.evaluate]\nbenchmarks = ['mbpq']",
             "stage[2].evaluate.benchmarks: there is no benchmark 'mbpq'; did you mean 'mbpp'?",
         ),

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codecascade.ground.settings import Settings
+from codecascade.ground.settings import LARGEST_SHARE, Settings
 
 MADE: tuple[str, ...] = ("mined", "self-instruct")
 """The words that name dialogues which a run makes itself."""
@@ -28,7 +28,9 @@ class DialogueSource(Settings):
         description="a file, a folder, a pattern, an address, hub:OWNER/NAME, or what the run makes: 'mined' or "
         "'self-instruct'",
     )
-    share: float = Field(1, gt=0, description="of the tokens of dialogues, in proportion to the others'")
+    share: float = Field(
+        1, gt=0, le=LARGEST_SHARE, description="of the tokens of dialogues, in proportion to the others'"
+    )
     format: FormatName | None = Field(None, description="default: found by the keys of each file")
     columns: dict[Column, str] = Field(
         default_factory=dict,

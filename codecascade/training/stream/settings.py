@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from codecascade.corpus.neighbours import NeighbourChoice, check_neighbours
-from codecascade.ground.settings import Settings
+from codecascade.ground.settings import LARGEST_SHARE, Settings
 
 _ROUNDING = 1e-9
 """Shares whose sum is 1 on paper may be a little more in binary."""
@@ -103,7 +103,9 @@ class MixtureItem(Settings):
     source: str = Field(
         description="code, python, natural_language_code, natural_language, a language, or dialogues"
     )
-    share: float = Field(gt=0, description="of the tokens, in proportion to the other sources' shares")
+    share: float = Field(
+        gt=0, le=LARGEST_SHARE, description="of the tokens, in proportion to the other sources' shares"
+    )
     corpus: str | None = Field(
         default=None, description="folder of shards, or a file of dialogues; default: the recipe's corpus"
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codecascade.ground.settings import Settings
+from codecascade.ground.settings import LARGEST_SHARE, Settings
 
 QuestionKind = Literal["prompt", "corpus", "file"]
 
@@ -18,7 +18,10 @@ class QuestionSource(Settings):
         description="prompt: asked by topic; corpus: asked about code; file: read from a file"
     )
     share: float = Field(
-        1.0, gt=0, description="of the questions, in proportion to the other sources' shares"
+        1.0,
+        gt=0,
+        le=LARGEST_SHARE,
+        description="of the questions, in proportion to the other sources' shares",
     )
     path: str | None = Field(
         None,
