@@ -192,11 +192,10 @@ class _Cascade:
         self.world.wait_for_all()
         opened = self.world.on_all(lambda: {name: open_model(model) for name, model in self.bases.items()})
         self.instruct_base = opened[BASE].tokenizer.chat_format is not None
-        tokenizers = stage_tokenizers(
-            self.recipe, self.stages, {name: model.tokenizer for name, model in opened.items()}
-        )
+        own = {name: model.tokenizer for name, model in opened.items()}
+        self.tokenizers = stage_tokenizers(self.recipe, self.stages, own)
         for stage in self.untrained:
-            self.mixtures.check_formats(stage, tokenizers[stage.name])
+            self.mixtures.check_formats(stage, self.tokenizers[stage.name])
 
     def _compare_inputs(self) -> None:
         """Check on the first rank that no input has changed since the run read it."""
@@ -255,6 +254,7 @@ class _Cascade:
             self.display,
         )
         dialogues.make(stage, self.inputs if self.world.first else None)
+        self.mixtures.check_formats(stage, self.tokenizers[stage.name])
         stage = self._with_steps(stage)
         dialogues.say(stage)
         # Known only now, for the run may have made them.

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from codecascade.cascade.budget import steps
+from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run import run_cascade
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.ground.errors import UserError
@@ -19,7 +20,9 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.model.folder import load_folder
 from codecascade.model.sources import load
 from codecascade.recipe import Recipe, make_recipe, read_recipe
+from codecascade.recipe.settings import Stage
 from codecascade.tokens.chat import Message, encode_chat
+from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.tokenized.shard import BYTES_PER_TOKEN
 
 
@@ -137,16 +140,26 @@ def test_lora_leaves_an_ordinary_folder(data: dict[str, Any], tmp_path: Path) ->
     assert "of rank 2, merged into" in report and "of rank 2, 50% of them merged into" in report
 
 
-def test_mined_dialogues_and_a_corpus_of_shards(data: dict[str, Any], tmp_path: Path) -> None:
+def test_mined_dialogues_and_a_corpus_of_shards(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data["stage"] = [data["stage"][0] | {"steps": 1}]
     run_cascade(make_recipe(data), tmp_path / "first")
     data["corpus"] = str(tmp_path / "first" / "corpus")
     chat = {"name": "chat", "kind": "instruct", "parent": "code", "dialogues": "mined", "mined_dialogues": 5}
     small = {"steps": 1, "batch_tokens": 512, "sequence_length": 256, "rehearsal_natural_language": 0.0}
     data["stage"].append({**chat, **small})
+    checked, check = [], Mixtures.check_formats
+
+    def check_formats(self: Mixtures, stage: Stage, tokenizer: Tokenizer) -> None:
+        check(self, stage, tokenizer)
+        checked.append((stage.name, len(self.read(stage))))
+
+    monkeypatch.setattr(Mixtures, "check_formats", check_formats)
     run_cascade(make_recipe(data), tmp_path / "second")
     assert len(rows(tmp_path / "second" / "dialogues" / "chat" / "dialogues.jsonl")) == 5
     assert not (tmp_path / "second" / "corpus").exists(), "shards are used where they are"
+    assert checked[-1] == ("chat", 1), "what the run has made is checked before it is trained on"
 
 
 def test_a_budget_in_minutes_is_timed_once(data: dict[str, Any], tmp_path: Path) -> None:
