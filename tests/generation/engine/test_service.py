@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -303,9 +304,10 @@ def test_a_slow_grammar_holds_nobody_up(
 ) -> None:
     ready, original = threading.Event(), grammar_compiler._matcher
 
-    def slow(grammar: Grammar, library_tokenizer: object) -> object:
+    def slow(grammar: Grammar, library_tokenizer: Any, begun: threading.Event) -> Any:
+        begun.set()
         ready.wait(120)
-        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+        return original(grammar, library_tokenizer, begun)
 
     monkeypatch.setattr(grammar_compiler, "_matcher", slow)
 
