@@ -71,15 +71,20 @@ class Mixtures:
                     key = error.key or f"stage[{index}].mixture[{number}]"
                     raise UserError(error.message, file=error.file, key=key) from None
 
-    def check_formats(self, stage: Stage, tokenizer: Tokenizer) -> None:
+    def check_formats(self, stage: Stage, tokenizer: Tokenizer, *, only_made: bool = False) -> None:
         """Write a dialogue of each shape in the stage's chat format: a template may refuse a system message.
 
         Where a source's unusable lines are skipped, the stage does without the dialogues of a shape that is refused.
+
+        Args:
+            only_made: look at no others than those that the run has made.
 
         Raises:
             UserError: the format can't hold one of them, or does not tell where an answer begins and ends.
         """
         for source in self._sources_there(stage):
+            if only_made and source.kind not in MADE:
+                continue
             read = self._dialogues(stage, source)
             refused, fits = self._refused_shapes(stage, tokenizer, source, read)
             if refused:

@@ -254,7 +254,7 @@ class _Cascade:
             self.display,
         )
         dialogues.make(stage, self.inputs if self.world.first else None)
-        self.mixtures.check_formats(stage, self.tokenizers[stage.name])
+        self.mixtures.check_formats(stage, self.tokenizers[stage.name], only_made=True)
         stage = self._with_steps(stage)
         dialogues.say(stage)
         # Known only now, for the run may have made them.

@@ -89,12 +89,12 @@ class MeasuringTimer:
         length = _fitting(FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS, generator)
         _answer(generator, range(1), length, FIRST_ANSWER_TOKENS)
         loading = time.perf_counter() - start
-        first = _read_and_written(generator, range(1, 2), FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS)
-        each = 2 * PROMPT_TOKENS * first[0] + ANSWER_TOKENS * first[1]
+        read, written = _read_and_written(generator, range(1, 2), FIRST_PROMPT_TOKENS, FIRST_ANSWER_TOKENS)
+        each = 2 * PROMPT_TOKENS * read + ANSWER_TOKENS * written
         prompts = PROMPTS if PROMPTS * each <= SHORT_TIMING else int(SHORT_TIMING / each)
         if prompts >= FEWEST_PROMPTS:
-            first = _read_and_written(generator, range(3, prompts + 3), PROMPT_TOKENS, ANSWER_TOKENS)
-        return MeasuringSpeed(loading, *first, join_world().size)
+            read, written = _read_and_written(generator, range(3, prompts + 3), PROMPT_TOKENS, ANSWER_TOKENS)
+        return MeasuringSpeed(loading, read, written, join_world().size)
 
 
 def measuring_timer(recipe: Recipe, base: str) -> MeasuringTimer | None:

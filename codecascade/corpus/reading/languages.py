@@ -210,6 +210,7 @@ sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi
 """
 _SPOKEN = frozenset(_SPEECH.split())
 """Languages that people speak, by ISO 639-1."""
+_OF_PROGRAMS = frozenset(EXTENSIONS.values())
 _SPOKEN_TAG = re.compile(r"([a-z]{2})(?:[-_][a-z0-9]{2,8})*|[a-z]{3}[-_][a-z]{4}(?:[-_].*)?|english")
 """``en``, ``pt-br``, ``eng_latn``."""
 
@@ -255,7 +256,7 @@ def is_spoken(name: str) -> bool:
     [True, True, True, False, False, False, False]
     """
     tag = _SPOKEN_TAG.fullmatch(name.strip().lower())
-    if tag is None or language_by_alias(name) in EXTENSIONS.values():
+    if tag is None or language_by_alias(name) in _OF_PROGRAMS:
         return False
     return tag[1] is None or tag[1] in _SPOKEN
 

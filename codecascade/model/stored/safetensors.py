@@ -51,8 +51,9 @@ class SafetensorsWeights:
         self._both_tables = config.tie_word_embeddings and {TABLE, HEAD} <= shapes.keys()
         self._head = found.get(HEAD)
         # the file of each tensor, and its name there
-        self._places = {name: found[stored] for name, stored in model_names(config, shapes).items()}
-        self.shapes = {name: shapes[stored] for name, stored in model_names(config, shapes).items()}
+        names = model_names(config, shapes)
+        self._places = {name: found[usual] for name, usual in names.items()}
+        self.shapes = {name: shapes[usual] for name, usual in names.items()}
 
     def has_own_head(self) -> bool:
         """Whether the head of a model that should be tied is stored too, and is another matrix than the table."""

@@ -8,14 +8,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from engine_models import CODE, NEVER, beginning, recite
+from slow_grammars import slow_grammars
 
 from codecascade.generation.engine.engine import Engine
-from codecascade.generation.engine.sampling import grammar_compiler
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams
@@ -302,14 +301,7 @@ def test_a_loop_that_is_gone_does_not_hold_blocks(reciting: torch.nn.Module, tok
 def test_a_slow_grammar_holds_nobody_up(
     reciting: torch.nn.Module, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready, original = threading.Event(), grammar_compiler._matcher
-
-    def slow(grammar: Grammar, library_tokenizer: Any, begun: threading.Event) -> Any:
-        begun.set()
-        ready.wait(120)
-        return original(grammar, library_tokenizer, begun)
-
-    monkeypatch.setattr(grammar_compiler, "_matcher", slow)
+    ready = slow_grammars(monkeypatch)
 
     async def main() -> None:
         engine = Engine(reciting, tokenizer)
