@@ -10,6 +10,7 @@ from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchm
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import is_available_offline, locate_data
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 
 NOTHING_GIVEN: Mapping[str, Path] = MappingProxyType({})
 
@@ -33,7 +34,7 @@ def benchmark_texts(
     texts: dict[str, str] = {}
     checked: list[str] = []
     missing: dict[str, list[str]] = {}
-    files = [file.expanduser() for file in files]
+    files = [expanded(file) for file in files]
     wanted = {name for name, benchmark in BENCHMARKS.items() if benchmark.kept_out == "fetched"} | {*in_use}
     seen: set[tuple[Path, ...]] = set()
     for name, benchmark in BENCHMARKS.items():

@@ -252,8 +252,13 @@ class Mixtures:
         if (left := self._left_out.get((stage.name, source.source))) is not None:
             return left
         if source.kind in MADE:
-            path = str(self._run.made_dialogues(stage.name, source.kind))
-            source = DialogueSource(source=path, format="messages", limit=source.limit)
+            path = self._run.made_dialogues(stage.name, source.kind)
+            if path.stat().st_size == 0:
+                raise UserError(
+                    "none are left: no example in a docstring of the corpus has passed; take 'mined' out",
+                    key=f"stage.{stage.name}.dialogues",
+                )
+            source = DialogueSource(source=str(path), format="messages", limit=source.limit)
         key = source.model_dump_json(exclude={"share"})
         if key not in self._read:
             self._read[key] = read_source(source)

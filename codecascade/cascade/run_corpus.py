@@ -28,12 +28,18 @@ def corpus_folder(recipe: Recipe, run: RunFolder) -> Path:
 
 
 def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
-    """Whether the corpus is still to be built. One that this run has built stays, whatever becomes of its sources."""
+    """Whether the corpus is still to be built.
+
+    One that this run has read stays, whatever becomes of its sources, and wherever they or the run have moved to:
+    the run could not go on with another.
+    """
     folder = corpus_folder(recipe, run)
     if folder != run.corpus:
         return False
+    if not is_corpus(folder):
+        return True
     request = request_fingerprint(recipe.corpus, recipe.corpus_build)
-    return not is_corpus(folder) or Corpus.open(folder).manifest.request != request
+    return not run.inputs.exists() and Corpus.open(folder).manifest.request != request
 
 
 def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:

@@ -26,7 +26,8 @@ from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.dialogues.settings import MADE
 from codecascade.instruct.self_instruct.pipeline import SUMMARY
-from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
+from codecascade.recipe.difference import difference
+from codecascade.recipe.reading import read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import COMPARISONS
 from codecascade.reports.self_instruct.report import DATASHEET
@@ -139,14 +140,32 @@ class RunFolder:
             return recipe
         self._check_paths(recipe)
         before = read_recipe(path)
-        if (changed := difference(before, recipe)) is not None:
+        unused = self._unused(before)
+        if (changed := difference(before, recipe, unused=unused)) is not None:
             raise UserError(
                 f"holds a run of another recipe ({changed}); choose another folder with -o", file=self.path
             )
         for stage in before.stage:
-            if stage.steps is not None and recipe[stage.name].minutes is not None:
+            if (
+                stage.name not in unused
+                and stage.steps is not None
+                and recipe[stage.name].minutes is not None
+            ):
                 recipe = with_steps(recipe, stage.name, stage.steps)
         return recipe
+
+    def _unused(self, recipe: Recipe) -> set[str]:
+        """The stages of ``recipe`` that nothing here is of, and its models from scratch that are not made."""
+        begun = (
+            self.log,
+            self.checkpoints,
+            self.model,
+            self.evaluation,
+            lambda name: self.path / "dialogues" / name,
+        )
+        stages = {s.name for s in recipe.stage if not any(of(s.name).exists() for of in begun)}
+        bases = {n for n, base in recipe.roots.items() if base.random_weights and not self.base(n).exists()}
+        return stages | bases
 
     def write(self, recipe: Recipe) -> None:
         """Write the recipe, with the values that the run uses, to ``recipe.toml``.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _DEVICES = "Devices"
 _MOST_DEVICES = 2**20
 """No cluster has more, and the meshes of many more would take long to look through."""
+LEAST_TFLOPS = 1e-9
+"""A thousand products a second: whoever names less has mistaken the unit."""
 
 
 @app.command(
@@ -77,8 +79,10 @@ def plan(
     """
     if only is not None and not simulate:
         raise UserError("is used with --simulate only", key="--only")
-    if tflops is not None and not 0 < tflops < math.inf:
-        raise UserError(f"must be a finite number greater than 0 (got {tflops:g})", key="--tflops")
+    if tflops is not None and not LEAST_TFLOPS <= tflops < math.inf:
+        raise UserError(
+            f"must be a finite number, and at least {LEAST_TFLOPS:g} (got {tflops:g})", key="--tflops"
+        )
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])

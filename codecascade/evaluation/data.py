@@ -24,6 +24,7 @@ from codecascade import __version__
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest
 from codecascade.ground.files.json_lines import read_jsonl
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.reading import json_object, read_json, text_lines
 
 Record = tuple[str, dict[str, Any]]
@@ -71,7 +72,7 @@ def locate_data(benchmark: str, data: BenchmarkData, given: Path | None) -> list
         UserError: the data was not found. The sentence says how to name a local file.
     """
     if given is not None:
-        return _given(benchmark, data, given.expanduser())
+        return _given(benchmark, data, expanded(given))
     packaged = _packaged(data)
     if packaged is not None:
         return [packaged]

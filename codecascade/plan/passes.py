@@ -114,12 +114,12 @@ def kept_tokens(recipe: Recipe, vocabularies: Mapping[str, int]) -> KeptTokens |
         return None
     own = _own_corpus(recipe)
     readers = {
-        stage: [item.corpus or own for item in stage.mixture if _by_whole_documents(item)]
+        stage.name: [item.corpus or own for item in stage.mixture if _by_whole_documents(item)]
         for stage in recipe.stage
     }
     splits = [_training_split(place) for place in {place for places in readers.values() for place in places}]
     text = None if None in splits else sum(split.total.bytes for split in splits if split is not None)
-    reading = [stage for stage, places in readers.items() if places]
+    reading = [stage for stage in recipe.stage if readers[stage.name]]
     width = max((id_bytes(vocabularies.get(stage.name, 2**32)) for stage in reading), default=2)
     return KeptTokens(
         recipe.run.token_cache,

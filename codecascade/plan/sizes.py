@@ -18,7 +18,7 @@ def parse_bytes(text: str) -> int:
     Raises:
         UserError: it is none of these, or less than a megabyte, as 80 is where 80GB is meant.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", text)
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([kKMGT]?)(i?)[bB]?\s*", text)
     if found is None or (found[3] and not found[2]):
         raise UserError(f"must be a size such as 80GB (got {text!r})", key="--memory")
     unit = found[2].upper()

@@ -10,13 +10,18 @@ from pydantic import Field, model_validator
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.choices import TokenizerKind
 from codecascade.ground.settings import Settings
+from codecascade.model.config import LIMITS
+from codecascade.tokens.training import SMALLEST_VOCABULARY
 
 
 class TokenizerSettings(Settings):
     """The tokenizer of a model that starts from scratch: one that is trained on the corpus, or another model's."""
 
     vocabulary: int | None = Field(
-        None, gt=0, description="ids of a tokenizer that is trained, control tokens and bytes included"
+        None,
+        ge=SMALLEST_VOCABULARY,
+        le=int(LIMITS["vocab_size"]),
+        description="ids of a tokenizer that is trained, control tokens and bytes included",
     )
     model: str | None = Field(None, min_length=1, description="the model whose tokenizer is taken instead")
     kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -207,5 +206,5 @@ def _merged(defaults: Any, table: Any) -> Any:
 def _steps(stage: RecipeData) -> int | None:
     steps, tokens, batch = (stage.get(key) for key in ("steps", "tokens", "batch_tokens"))
     if isinstance(tokens, int) and isinstance(batch, int) and batch > 0:
-        return math.ceil(tokens / batch)
+        return -(-tokens // batch)
     return steps if isinstance(steps, int) else None

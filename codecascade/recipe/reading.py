@@ -16,7 +16,6 @@ from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.evaluate_settings import EvaluateSettings, setting_names
-from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.reading import read_text
@@ -29,7 +28,6 @@ from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
 from codecascade.recipe.settings import (
-    CHANGEABLE_KEYS,
     LENGTH_KEYS,
     Recipe,
     RecipeData,
@@ -96,9 +94,11 @@ def make_recipe(data: Mapping[str, Any], file: str | Path | None = None) -> Reci
     """The recipe that ``data`` (as TOML has it) describes. Raises as :func:`read_recipe`."""
     try:
         full = with_defaults(_as_json(data))
+        return validated(Recipe, full, file)
     except UserError as error:
-        raise UserError(error.message, file=file, key=error.key) from None
-    return validated(Recipe, full, file)
+        raise UserError(error.message, file=error.file or file, key=error.key) from None
+    except RecursionError:
+        raise UserError("its tables are nested too deeply", file=file) from None
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -133,41 +133,6 @@ def read_toml(path: str | Path) -> RecipeData:
     except ValueError as error:
         # a TOMLDecodeError, or an integer of thousands of digits
         raise UserError(f"is not valid TOML ({error})", file=path) from None
-
-
-def difference(old: Recipe, new: Recipe) -> str | None:
-    """The first key, with both values, that keeps a run of ``old`` from being resumed with ``new``; None if it can.
-
-    Stages and bases may be added, a budget in minutes may have been turned into steps, and the keys in
-    :data:`CHANGEABLE_KEYS` may change: they don't touch what was trained.
-    """
-    before, after = to_data(_timed_as(old, new)), to_data(_timed_as(new, old))
-    stages = {stage["name"]: stage for stage in after.pop("stage", [])}
-    for number, stage in enumerate(before.pop("stage", [])):
-        if stage["name"] not in stages:
-            return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
-        key = f"stage.{stage['name']}"
-        before[key], after[key] = _renamed(stage), _renamed(stages[stage["name"]])
-    bases = after.pop("bases", {})
-    for name, base in before.pop("bases", {}).items():
-        if name not in bases:
-            return f"bases.{name} is missing in the recipe"
-        before[f"bases.{name}"], after[f"bases.{name}"] = base, bases[name]
-    return next(changed_values(before, after, free=CHANGEABLE_KEYS), None)
-
-
-def _timed_as(recipe: Recipe, other: Recipe) -> Recipe:
-    """``recipe``, in which a stage with minutes has the steps that the same stage of ``other`` was timed to have."""
-    ours = {stage.name for stage in recipe.stage if stage.minutes is not None}
-    for stage in other.stage:
-        if stage.name in ours and stage.timed_minutes is not None and stage.steps is not None:
-            recipe = with_steps(recipe, stage.name, stage.steps)
-    return recipe
-
-
-def _renamed(stage: RecipeData) -> RecipeData:
-    """With the key of a budget in minutes as people write it, for messages."""
-    return {"minutes" if key == "timed_minutes" else key: value for key, value in stage.items()}
 
 
 # ---- --set ----------------------------------------------------------------------------------------------------
@@ -259,22 +224,26 @@ def validated(
         raise UserError(_sentence(first, model), file=file, key=_key(first["loc"])) from None
     except UserError as error:
         raise UserError(error.message, file=file, key=error.key) from None
-    if (empty := next(_empty_texts(data), None)) is not None:
-        raise UserError("is empty; give a value, or leave the setting out", file=file, key=_key(empty))
+    for keys, problem in _unusable_texts(data):
+        raise UserError(problem, file=file, key=_key(keys))
     return made
 
 
-def _empty_texts(value: Any, keys: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
-    """The keys of empty texts. They are refused, because an empty path would mean the current folder."""
+def _unusable_texts(
+    value: Any, keys: tuple[int | str, ...] = ()
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """The keys of texts that can be no path, and what is wrong. An empty path would mean the current folder."""
     if isinstance(value, str):
         if not value.strip():
-            yield keys
+            yield keys, "is empty; give a value, or leave the setting out"
+        elif "\0" in value:
+            yield keys, f"has a character that no path can have, NUL (got {reprlib.repr(value)})"
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _empty_texts(item, (*keys, key))
+            yield from _unusable_texts(item, (*keys, key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _empty_texts(item, (*keys, index))
+            yield from _unusable_texts(item, (*keys, index))
 
 
 def _as_json(value: Any) -> Any:
@@ -335,6 +304,7 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         "bool_type": "true or false",
         "tuple_type": "a list",
         "model_type": "a table",
+        "dict_type": "a table",
         "model_attributes_type": "a table",
         "string_too_short": "a string that is not empty",
         "too_short": "a list that is not empty",

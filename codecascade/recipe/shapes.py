@@ -95,7 +95,10 @@ def model_shapes(
         if not stage.keep_infilling_tokens and infilling and not parent.own:
             config, infilling = replace(config, vocab_size=rows_for(parent.plain_ids)), False
         if stage.kind == "long_context":
-            config = long_context_shape(config, stage)
+            try:
+                config = long_context_shape(config, stage)
+            except UserError as error:
+                raise UserError(f"{error.key}: {error.message}", file=file, key=f"stage[{index}]") from None
         if stage.sequence_length > config.max_position_embeddings:
             raise UserError(
                 f"is {stage.sequence_length:,}, but {stage.parent!r} has {config.max_position_embeddings:,} "

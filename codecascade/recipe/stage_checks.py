@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.values import short
 from codecascade.ground.nearest import nearest
 from codecascade.recipe.self_instruct import KEY, KIND
 
@@ -86,7 +87,7 @@ def check_same_data(stage: Stage, key: str, before: Sequence[Stage]) -> None:
     names = [other.name for other in before]
     if stage.same_data_as not in names:
         raise UserError(
-            f"no stage before this one is called {stage.same_data_as!r}; "
+            f"no stage before this one is called {short(stage.same_data_as)}; "
             f"{nearest(stage.same_data_as, names) if names else 'it is the first'}",
             key=key,
         )

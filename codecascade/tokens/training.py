@@ -20,7 +20,7 @@ _LLAMA_CONTROL = ("<unk>", "<s>", "</s>")
 _BYTES_CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 # Control tokens, bytes, and Llama's letter for a space.
-_SMALLEST_VOCABULARY = 3 + 256 + 1
+SMALLEST_VOCABULARY = 3 + 256 + 1
 # Llama's pieces: a word with the space before it, single digits, runs of other signs, runs of spaces. No piece
 # spans words, and a newline is always the piece of its byte.
 _LLAMA_WORDS = rf"\p{{N}}|{SPACE}?\p{{L}}+|{SPACE}+(?={SPACE})|{SPACE}?[^\p{{L}}\p{{N}}{SPACE}\n]+|{SPACE}"
@@ -35,9 +35,9 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, kind: TokenizerKind =
     Raises:
         UserError: ``vocabulary`` has no room for control tokens, bytes and the space.
     """
-    if vocabulary < _SMALLEST_VOCABULARY:
+    if vocabulary < SMALLEST_VOCABULARY:
         raise UserError(
-            f"must be at least {_SMALLEST_VOCABULARY} (got {vocabulary})", key="tokenizer.vocabulary"
+            f"must be at least {SMALLEST_VOCABULARY} (got {vocabulary})", key="tokenizer.vocabulary"
         )
     return (_train_llama if kind == "llama" else _train_bytes)(list(texts), vocabulary)
 
@@ -48,7 +48,7 @@ def _train_llama(texts: list[str], vocabulary: int) -> Tokenizer:
     for text in texts:
         counts.update(text)
     pieces = sorted(counts.keys() - {" ", "\n", SPACE}, key=lambda character: (-counts[character], character))
-    frequent = pieces[: (vocabulary - _SMALLEST_VOCABULARY) // 2]
+    frequent = pieces[: (vocabulary - SMALLEST_VOCABULARY) // 2]
     model = _train(
         texts=(text.replace(" ", SPACE) for text in texts),
         pre_tokenizer=pre_tokenizers.Split(Regex(_LLAMA_WORDS), behavior="removed", invert=True),

@@ -157,3 +157,16 @@ def test_a_run_in_the_steps_of_code_llama_70b(data: dict[str, Any], dialogues: P
     assert made.tokenizer.chat_format == "step"
     assert made.tokenizer.vocabulary["<step>"] < made.model.config.vocab_size
     assert made.tokenizer.vocabulary["<step>"] in encode_chat(made.tokenizer, [Message("user", "x")])
+
+
+def test_a_corpus_without_examples_that_pass_has_no_dialogues_to_mine(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    """The stage is named, not the empty file that the run has written."""
+    stage = make_recipe(chat_only(data, "mined"))["chat"]
+    found = mixtures(tmp_path)
+    mined = RunFolder(tmp_path / "run").made_dialogues("chat", "mined")
+    mined.parent.mkdir(parents=True)
+    mined.touch()
+    with pytest.raises(UserError, match=r"^stage\.chat\.dialogues: none are left: no example in a docstring"):
+        found.read(stage)

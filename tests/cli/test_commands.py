@@ -273,8 +273,9 @@ def test_context_is_a_setting(capsys: pytest.CaptureFixture[str], model: str) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tflops", "0"], "--tflops: must be a finite number greater than 0 (got 0)"),
-        (["--tflops", "inf"], "--tflops: must be a finite number greater than 0 (got inf)"),
+        (["--tflops", "0"], "--tflops: must be a finite number, and at least 1e-09 (got 0)"),
+        (["--tflops", "1e-300"], "--tflops: must be a finite number, and at least 1e-09 (got 1e-300)"),
+        (["--tflops", "inf"], "--tflops: must be a finite number, and at least 1e-09 (got inf)"),
         (["--devices", "2000000"], "--devices"),
         (["--only", "code"], "--only: is used with --simulate only"),
     ],

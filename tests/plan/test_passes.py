@@ -100,3 +100,12 @@ def test_tokens_that_are_kept_without_a_corpus() -> None:
     functions = [{"source": "python", "share": 1, "granularity": "function"}]
     none = make_plan(recipe_of("corpora/absent", "tokens", steps=2, mixture=functions)).kept_tokens
     assert str(none).endswith("no stage reads there")
+
+
+def test_dialogues_beside_tokens_that_are_kept() -> None:
+    """Their source has a table of columns, and is no document whose tokens are kept."""
+    columns = {"source": "d.jsonl", "format": "messages", "columns": {"messages": "turns"}}
+    mixture = [{"source": "dialogues", "share": 1.0}, {"source": "code", "share": 1.0}]
+    stage = {"kind": "instruct", "mixture": mixture, "dialogues": columns, "steps": 1, "batch_tokens": 4096}
+    kept = make_plan(recipe_of("nowhere", "tokens", **stage)).kept_tokens
+    assert kept is not None and "code read all documents there" in str(kept)

@@ -16,7 +16,7 @@ def test_sizes(text: str, count: int) -> None:
     assert parse_bytes(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GB", "80XB", "-1GB", "80 G B"])
+@pytest.mark.parametrize("text", ["", "GB", "80XB", "-1GB", "80 G B", "9" * 400 + "GB"])
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(UserError, match="--memory: must be a size such as 80GB"):
         parse_bytes(text)

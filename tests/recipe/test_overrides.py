@@ -8,7 +8,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.recipe import read_recipe
-from codecascade.recipe.reading import difference
+from codecascade.recipe.difference import difference
 
 
 def test_set(recipe_file: Path) -> None:
@@ -80,6 +80,13 @@ def test_most_passes_go_with_minutes(recipe_file: Path) -> None:
         ("seed.x=3", ": seed.x: unknown key; there are "),
         ("sede=3", "sede: unknown key; did you mean 'seed'?"),
         ("stage.code.tokens=-1", "stage[0].tokens: must be > 0 (got -1)"),
+        ("stage.code.tokens=" + "9" * 401, "stage[0].tokens: must be "),
+        (".".join("a" * 3000) + "=1", "its tables are nested too deeply"),
+        ("evaluate." + ".".join("a" * 3000) + "=1", "its tables are nested too deeply"),
+        ('corpus="a\\u0000b"', "corpus[0]: has a character that no path can have, NUL (got 'a\\x00b')"),
+        ("bases=3", "bases: must be a table (got 3)"),
+        ("tokenizer.vocabulary=1", "tokenizer.vocabulary: must be >= 260 (got 1)"),
+        ("tokenizer.vocabulary=9e18", "tokenizer.vocabulary: must be <= 4194304 (got 9000000000000000000)"),
     ],
 )
 def test_set_mistakes(recipe_file: Path, override: str, message: str) -> None:

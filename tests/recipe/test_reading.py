@@ -13,8 +13,10 @@ from trial_recipe import RECIPE
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalSettings
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import KeyRetrievalSettings
 from codecascade.ground.errors import UserError
+from codecascade.plan.plan import make_plan
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
-from codecascade.recipe.reading import difference, with_steps
+from codecascade.recipe.difference import difference
+from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import to_data
 
 
@@ -324,3 +326,11 @@ def test_the_minutes_that_were_timed_are_of_steps(recipe_file: Path, tmp_path: P
         (tmp_path / "odd.toml").write_text(text.replace("steps = 77", instead))
         with pytest.raises(UserError, match=r"timed_minutes|exactly one of steps"):
             read_recipe(tmp_path / "odd.toml")
+
+
+def test_a_shape_that_no_model_has_is_named_with_its_stage(recipe_file: Path) -> None:
+    longest = ["stage.long.sequence_length=1e18", "stage.long.batch_tokens=1e18"]
+    with pytest.raises(
+        UserError, match=r"x\.toml: stage\[2\]: max_position_embeddings: must be at most 2,147,483,648"
+    ):
+        make_plan(read_recipe(recipe_file, [*longest, "base=smollm2-135m"]), file=recipe_file)

@@ -12,8 +12,8 @@ import pytest
 from codecascade.ground.errors import UserError
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import make_recipe, read_recipe, recipe_names
+from codecascade.recipe.difference import difference
 from codecascade.recipe.named import recipe_file
-from codecascade.recipe.reading import difference
 from codecascade.recipe.settings import BASE, Stage, to_data
 from codecascade.recipe.shapes import look_at_bases, model_shapes
 

@@ -22,6 +22,7 @@ from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.generation.backend import Backend
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_folder, disk_errors
+from codecascade.ground.files.paths import expanded
 from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
 from codecascade.instruct.self_instruct.progress import ProgressFunction
 from codecascade.instruct.self_instruct.questions.step import check_questions
@@ -76,7 +77,7 @@ class SelfInstructStep:
         """
         made, out = self._made(stage), self.folder(stage)
         if made.made_in is not None:
-            before = Path(made.made_in).expanduser()
+            before = expanded(made.made_in)
             summary = summary_of_made(before)
             self._copy(before, stage)
             if not self._run.has_dialogues(stage.name, KIND):
@@ -163,7 +164,7 @@ def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
         made, key = stage.self_instruct, f"stage[{recipe.stage.index(recipe[stage.name])}].self_instruct"
         if made.made_in is not None:
             benchmarks = benchmarks or run_benchmark_texts(recipe)
-            check_made_before(Path(made.made_in).expanduser(), f"{key}.made_in", made.settings, benchmarks)
+            check_made_before(expanded(made.made_in), f"{key}.made_in", made.settings, benchmarks)
             continue
         try:
             # the corpus of the run is there when the step begins

@@ -16,6 +16,7 @@ from codecascade.corpus.sources.git.commits import commit_candidates, is_bare, r
 from codecascade.corpus.sources.packages import installed_candidates, standard_library_candidates
 from codecascade.corpus.sources.tables.rows import is_table, table_candidates, table_files
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 
 NAMED = {"stdlib": standard_library_candidates, "installed": installed_candidates}
 
@@ -120,7 +121,7 @@ def _location(source: str) -> tuple[Path, str] | None:
 def source_titles(sources: Sequence[str], names: Sequence[str | None]) -> list[str]:
     """The names of sources for the manifest, without their folders; where two would be equal, their ``names``."""
     titles = [
-        source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
+        source if source in NAMED or is_remote(source) else expanded(source).resolve().name
         for source in sources
     ]
     return [
@@ -131,4 +132,4 @@ def source_titles(sources: Sequence[str], names: Sequence[str | None]) -> list[s
 
 def source_address(source: str) -> str:
     """The absolute path or address of a source, for a fingerprint."""
-    return source if source in NAMED or is_remote(source) else str(Path(source).expanduser().resolve())
+    return source if source in NAMED or is_remote(source) else str(expanded(source).resolve())

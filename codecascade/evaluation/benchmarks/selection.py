@@ -11,6 +11,7 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_
 from codecascade.evaluation.data import holds_data, is_available_offline, locate_data, read_records
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 
 
 def named_benchmarks(lists: Iterable[str]) -> list[str]:
@@ -107,7 +108,7 @@ def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path
 
 
 def _samples_file(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.exists():
         raise UserError("there is no such file", file=path, key="--samples")
     if path.is_dir():
@@ -174,7 +175,7 @@ def data_location(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
 def _existing_path(path: str, key: str) -> Path:
     if not path.strip():
         raise UserError("names no file or folder; the current folder is written '.'", key=key)
-    found = Path(path).expanduser()
+    found = expanded(path)
     if not found.exists():
         raise UserError("there is no such file or folder", file=path, key=key)
     return found

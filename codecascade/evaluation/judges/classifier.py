@@ -17,6 +17,7 @@ from codecascade.evaluation.judges.settings import JudgeSettings, is_default
 from codecascade.evaluation.judges.text_classifier import TextClassifier, UnusableClassifier
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.atomic import content_digest
+from codecascade.ground.files.paths import expanded
 
 _BATCH = 16
 
@@ -57,7 +58,7 @@ class ClassifierJudge:
         """The label without the revision, which is known only when the classifier was loaded."""
         name = self._name
         if self._is_folder:
-            name = f"{Path(name).name} (digest {content_digest(Path(name).expanduser())})"
+            name = f"{Path(name).name} (digest {content_digest(expanded(name))})"
         wanted = f", label {self._label}" if self._label else ""
         at = "" if self._threshold == 0.5 else f" from a probability of {self._threshold:g}"
         return f"the classifier {name}{wanted}{at}"
@@ -70,7 +71,7 @@ class ClassifierJudge:
 
     @property
     def _is_folder(self) -> bool:
-        return Path(self._name).expanduser().is_dir()
+        return expanded(self._name).is_dir()
 
     def identity(self) -> dict[str, str]:
         return {"judge": self._described()}
@@ -85,7 +86,7 @@ class ClassifierJudge:
 
     @cached_property
     def _loaded(self) -> TextClassifier:
-        name = str(Path(self._name).expanduser()) if self._is_folder else self._name
+        name = str(expanded(self._name)) if self._is_folder else self._name
         try:
             return TextClassifier.load(name)
         except UnusableClassifier as error:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.reading import decode_text, read_bytes
 
 PLACES = ("question", "answer", "right", "wrong", "group", "category")
@@ -47,7 +47,7 @@ def judge_prompt(name: str, given: str | None, key: str) -> JudgePrompt:
     if given is None:
         file = resources.files("codecascade.evaluation.judges") / "prompts" / f"{name}.txt"
         return JudgePrompt(f"{name}.txt", file.read_text(encoding="utf-8"))
-    path = Path(given).expanduser()
+    path = expanded(given)
     text = decode_text(read_bytes(path, _MOST_BYTES), path)
     places = _PLACE.findall(text)
     if "answer" not in places:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from codecascade.evaluation.data import read_records, require_field
@@ -18,6 +17,7 @@ from codecascade.evaluation.judges.judge import Aspect, ExpectedSample, JudgedAn
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.format import counted, listed
 
 _MOST_NAMED = 5
@@ -36,7 +36,7 @@ class VerdictFile:
                 f"{', '.join(aspect.name for aspect in judging.aspects)})",
                 key=f"{settings.key}.verdicts",
             )
-        self._path = Path(settings.verdicts).expanduser()
+        self._path = expanded(settings.verdicts)
 
     @property
     def label(self) -> str:

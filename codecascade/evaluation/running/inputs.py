@@ -21,6 +21,7 @@ from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.files.atomic import content_digest
+from codecascade.ground.files.paths import expanded
 from codecascade.sandbox.sandbox import Sandbox
 
 _NOT_IDENTITY = ("address", "engine version")
@@ -69,7 +70,7 @@ def made_with(
     kind = benchmark.settings
     for name in () if kind is None else sorted(kind.named_files):
         setting = name if kind is None else f"{kind.key}.{name}"
-        named = Path(used.get(setting) or "").expanduser()
+        named = expanded(used.get(setting) or "")
         if named.is_file():
             found[f"content of {setting}"] = content_digest(named)
     if (path := inputs.data.get(benchmark.name)) is not None:

@@ -1,4 +1,4 @@
-"""Whether a path can be used as a folder or as a file, found before any work is done there."""
+"""Paths as people give them, and whether one can be a folder or a file, found before any work is done there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 from codecascade.ground.errors import UserError
+
+
+def expanded(path: str | Path) -> Path:
+    """``path`` with a home folder in place of its ``~``; that of an unknown user stays, as in a shell."""
+    return Path(os.path.expanduser(path))
 
 
 def check_folder_path(path: Path) -> None:

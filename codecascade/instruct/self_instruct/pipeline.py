@@ -24,6 +24,7 @@ from codecascade.ground.files.atomic import atomic_file, disk_errors, remove_lef
 from codecascade.ground.files.json_lines import json_line
 from codecascade.ground.files.keyed_journal import KeyedJournal, digest_of, header_of
 from codecascade.ground.files.locks import FolderLock
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
 from codecascade.instruct.self_instruct.group import TripletMaker
@@ -78,7 +79,7 @@ def run_self_instruct(
         RunFailed: a teacher does not answer any more. The next start continues.
     """
     language = form_of(settings.language)
-    texts = PromptTexts(None if settings.prompts is None else Path(settings.prompts).expanduser())
+    texts = PromptTexts(None if settings.prompts is None else expanded(settings.prompts))
     asks_for_questions = backends.questions or backends.answers
     chats = {
         "answers": _chats(backends.answers, settings.form),

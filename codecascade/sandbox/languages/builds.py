@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codecascade.ground.files.atomic import atomic_folder
+from codecascade.ground.files.paths import expanded
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Command
 
@@ -51,7 +52,7 @@ def build_once(
 @functools.cache
 def _cache() -> Path:
     """The user's cache folder; if it is not writable, a temporary one that is removed with this process."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "codecascade" / "toolchains"
+    base = expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "codecascade" / "toolchains"
     try:
         base.mkdir(parents=True, exist_ok=True)
         if os.access(base, os.W_OK):

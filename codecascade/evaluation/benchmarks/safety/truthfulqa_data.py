@@ -17,6 +17,7 @@ from pydantic import Field
 
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, read_records, require_field
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 
 _LICENCE = "Apache-2.0"
 DATA = BenchmarkData(
@@ -98,7 +99,7 @@ def worked_examples(given: str | None, count: int, key: str) -> list[tuple[str, 
         with resources.as_file(folder / _EXAMPLES) as path:
             rows = list(read_records(path, required={"question": str, "answer": str}))
     else:
-        rows = list(read_records(Path(given).expanduser(), required={"question": str, "answer": str}))
+        rows = list(read_records(expanded(given), required={"question": str, "answer": str}))
     if len(rows) < count:
         raise UserError(
             f"has {len(rows)} examples, fewer than the {count} that are to be shown", file=given, key=key

@@ -11,6 +11,7 @@ from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import json_rows
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.reading import parse_json, text_lines
 from codecascade.ground.format import listed
 from codecascade.instruct.self_instruct.questions.candidates import Candidate, SourceProgress
@@ -36,7 +37,7 @@ class QuestionsOfFile:
 
     def __init__(self, path: str) -> None:
         self.title = f"questions of {path}"
-        file = Path(path).expanduser()
+        file = expanded(path)
         self._candidates = list(_read(file))
         if not self._candidates:
             raise UserError("holds no questions", file=file)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
+from codecascade.ground.files.paths import expanded
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
 from codecascade.instruct.self_instruct.questions.about_code import code_prompt_file
 from codecascade.instruct.self_instruct.questions.prompted import prompt_file
@@ -41,7 +42,7 @@ def _parts(
 ) -> Iterator[bytes]:
     for source in settings.sources:
         if source.source == "file":
-            yield _content(Path(source.path or "").expanduser())
+            yield _content(expanded(source.path or ""))
             continue
         if source.source == "prompt":
             yield prompt_file(texts, chat=chat).text.encode()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from codecascade.corpus.sources.find import source_exists
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
 from codecascade.instruct.self_instruct.questions.about_code import (
@@ -245,4 +245,4 @@ def check_questions(settings: SelfInstructSettings) -> None:
 
 def prompt_texts(settings: SelfInstructSettings) -> PromptTexts:
     """The prompt files of a run."""
-    return PromptTexts(None if settings.prompts is None else Path(settings.prompts).expanduser())
+    return PromptTexts(None if settings.prompts is None else expanded(settings.prompts))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.reading import text_lines
 from codecascade.ground.seeds import generator
 
@@ -29,7 +30,7 @@ def read_topics(path: Path | None = None) -> tuple[str, ...]:
     Raises:
         UserError: the file is missing, holds no topic, or a line is too long for one.
     """
-    file = SHIPPED if path is None else path.expanduser()
+    file = SHIPPED if path is None else expanded(path)
     topics: dict[str, None] = {}
     for number, line in enumerate(text_lines(file), 1):
         topic = " ".join(line.removeprefix("\ufeff").split())
@@ -61,4 +62,4 @@ def theme(number: int, topics: Sequence[str], difficulties: Sequence[str], seed:
 
 def path_of(name: str | None) -> Path | None:
     """A path of the settings; ``~`` is the user's home."""
-    return None if name is None else Path(name).expanduser()
+    return None if name is None else expanded(name)
