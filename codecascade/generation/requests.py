@@ -101,7 +101,7 @@ class Request:
         required: bytes that the completion must begin with and that are left out of its text (token healing: the
             end of the prompt, or of the prefix of an infilling prompt, whose tokens were taken back).
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
-            the space that some families put before every text.
+            the space that some families put before every text (with a ``grammar`` the space is part of the text).
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         stop_after_text: stop strings count only behind something other than white space.
         beyond_context: positions beyond those of the model's config are no end (a context that was asked for is).

@@ -64,7 +64,8 @@ class Sequence:
             required=request.required,
             stop=request.stop,
             stop_after_text=request.stop_after_text,
-            continuation=request.continuation,
+            # a grammar is told every byte, so that a space before the text is part of its instance
+            continuation=request.continuation or request.grammar is not None,
         )
 
     @property

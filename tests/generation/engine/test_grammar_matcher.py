@@ -283,6 +283,22 @@ def test_a_reply_may_be_an_instance_of_a_grammar(tokenizer: Tokenizer, prefill: 
     assert request.grammar == grammar and not request.required
 
 
+@pytest.mark.parametrize("kind", ["completion", "llama2"])
+def test_an_instance_keeps_the_space_that_it_begins_with(
+    model: Llama, tokenizer: Tokenizer, kind: str
+) -> None:
+    """A family may put a space before a text; a grammar is told it, so it is no part of the spelling."""
+    grammar = Grammar("regex", " (yes|no)")
+    sampling = SamplingParams(20, temperature=1.0)
+    if kind == "completion":
+        request = completion_request(tokenizer, "", sampling, grammar=grammar, samples=4)
+    else:
+        tokenizer = with_chat_format(tokenizer, kind)
+        request = chat_request(tokenizer, [Message("user", "hi")], sampling, grammar=grammar, samples=4)
+    texts = [one.text for one in LocalGenerator(model, tokenizer).generate([request])]
+    assert len(texts) == 4 and set(texts) <= {" yes", " no"}
+
+
 CHAINS = {
     "json_schema": json.dumps(
         {

@@ -81,7 +81,7 @@ class ScriptedGenerator:
             self.tokenizer,
             required=request.required,
             stop=request.stop,
-            continuation=request.continuation,
+            continuation=request.continuation or request.grammar is not None,
         )
         room = min(request.sampling.max_new_tokens, self.context_length - len(request.ids))
         written = request.required + text.encode()
