@@ -58,7 +58,7 @@ LIMITS: dict[str, float] = {
     "num_attention_heads": 2**14,
     "num_key_value_heads": 2**14,
     "head_dim": 2**14,
-    "max_position_embeddings": MOST_POSITIONS,
+    **dict.fromkeys(("max_position_embeddings", "sliding_window"), MOST_POSITIONS),
     "rms_norm_eps": 1.0,
     "rope_theta": MOST_THETA,
     **dict.fromkeys(_MULTIPLIERS, _MOST_MULTIPLIER),
@@ -80,6 +80,7 @@ class LlamaConfig:
         logits_scaling: what the logits are divided by (Granite).
         no_rope_layers: for each layer 1 if its queries and keys are rotated, else 0 (SmolLM3, whose name it is);
             None if all are.
+        sliding_window: how many tokens one attends to (Mistral); None for all. Nothing longer is computed here.
 
     Raises:
         UserError: the numbers do not fit together, or the model type can't have these biases, multipliers or layers.
@@ -106,6 +107,7 @@ class LlamaConfig:
     attention_multiplier: float | None = None
     logits_scaling: float = 1.0
     no_rope_layers: tuple[int, ...] | None = None
+    sliding_window: int | None = None
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
@@ -123,6 +125,7 @@ class LlamaConfig:
         if self.head_dim % 2:
             raise UserError(f"must be even, for rotary positions (got {self.head_dim})", key="head_dim")
         _check_model_type(self)
+        self.check_window(self.max_position_embeddings, key="sliding_window")
         if self.num_parameters() > _MOST_PARAMETERS:
             raise UserError(
                 f"the shape has {self.num_parameters():,} parameters, more than any model; see vocab_size, "
@@ -149,7 +152,7 @@ class LlamaConfig:
     def to_hf(self) -> dict[str, Any]:
         """The content of a ``config.json``, but for token ids and dtype."""
         data = asdict(self)
-        del data["attention_output_bias"]
+        del data["attention_output_bias"], data["sliding_window"]
         data |= {
             "architectures": [_ARCHITECTURES[self.model_type]],
             "hidden_act": "silu",
@@ -169,10 +172,17 @@ class LlamaConfig:
         if self.model_type != "smollm3":
             del data["no_rope_layers"]
         if self.model_type in _TYPES_WITH_WINDOW:
-            data["sliding_window"] = None
+            data["sliding_window"] = self.sliding_window
             if self.model_type != "mistral":
                 data["use_sliding_window"] = False
         return data
+
+    def check_window(self, positions: int, *, key: str | None = None) -> None:
+        """Raise UserError, with ``key``, where the window would cut the attention in a text of so many tokens."""
+        window = self.sliding_window
+        if window is not None and window < positions:
+            most = f"the model can have at most as many positions as its window, {window} (got {positions})"
+            raise UserError(f"sliding-window attention is not supported: {most}", key=key)
 
     @property
     def query_key_norm(self) -> bool:
@@ -226,8 +236,9 @@ def _check_model_type(config: LlamaConfig) -> None:
         possible = both and (model_type in _TYPES_WITH_ATTENTION_BIAS or not config.attention_bias)
     if not possible or (config.mlp_bias and model_type not in _TYPES_WITH_MLP_BIAS):
         raise UserError(f"a {model_type} model can't have these biases", key="attention_bias")
-    multipliers = {key: getattr(config, key) for key in _MULTIPLIERS}
-    for key, value in multipliers.items():
+    if config.sliding_window is not None and model_type != "mistral":
+        raise UserError(f"a {model_type} model can't have it; only a mistral model can", key="sliding_window")
+    for key, value in ((key, getattr(config, key)) for key in _MULTIPLIERS):
         if model_type != "granite" and value not in (None, 1.0):
             raise UserError(f"a {model_type} model can't have it; only a granite model can", key=key)
     if config.no_rope_layers is not None:
@@ -253,7 +264,7 @@ def _read(data: Mapping[str, Any]) -> LlamaConfig:
     if not isinstance(model_type, str) or model_type not in _ARCHITECTURES:
         raise _unknown(model_type)
     positions = _size(data, "max_position_embeddings", _POSITIONS[model_type])
-    _refuse_unsupported(model_type, positions, data)
+    _refuse_unsupported(data)
     theta, scaling = read_rope(data, positions, _THETA.get(model_type, DEFAULT_THETA))
     hidden_size, heads = _size(data, "hidden_size"), _size(data, "num_attention_heads")
     layers = _size(data, "num_hidden_layers")
@@ -282,6 +293,7 @@ def _read(data: Mapping[str, Any]) -> LlamaConfig:
         mlp_bias=model_type in _TYPES_WITH_MLP_BIAS and flag(data, "mlp_bias"),
         **(_read_multipliers(data, head_dim) if model_type == "granite" else {}),
         no_rope_layers=_read_rope_layers(data, layers) if model_type == "smollm3" else None,
+        sliding_window=_read_window(data) if model_type == "mistral" else None,
     )
 
 
@@ -310,7 +322,12 @@ def _unknown(model_type: Any) -> UserError:
     return UserError(f"{short(model_type)} models are not supported; supported are {known}", key="model_type")
 
 
-def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]) -> None:
+def _read_window(data: Mapping[str, Any]) -> int | None:
+    has_none = data.get("sliding_window", _MISTRAL_WINDOW) is None
+    return None if has_none else _size(data, "sliding_window", _MISTRAL_WINDOW)
+
+
+def _refuse_unsupported(data: Mapping[str, Any]) -> None:
     if data.get("quantization_config") is not None:
         raise UserError(
             "quantised folders are not supported; take the full-precision one or a GGUF file",
@@ -318,14 +335,6 @@ def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]
         )
     if data.get("hidden_act", "silu") not in ("silu", "swish"):
         raise UserError(f"must be 'silu' (got {short(data['hidden_act'])})", key="hidden_act")
-    window = None
-    if model_type == "mistral" and data.get("sliding_window", _MISTRAL_WINDOW) is not None:
-        window = _size(data, "sliding_window", _MISTRAL_WINDOW, limit="max_position_embeddings")
-    if window is not None and window < positions:
-        raise UserError(
-            f"sliding-window attention is not supported (a window of {window} in {positions} positions)",
-            key="sliding_window",
-        )
     if flag(data, "use_sliding_window"):
         raise UserError("sliding-window attention is not supported", key="use_sliding_window")
     kinds = data.get("layer_types") or []
@@ -333,8 +342,8 @@ def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]
         raise UserError("attention must be full in every layer", key="layer_types")
 
 
-def _size(data: Mapping[str, Any], key: str, default: int | None = None, *, limit: str | None = None) -> int:
-    return integer(data, key, default, least=1, most=int(LIMITS[limit or key]))
+def _size(data: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    return integer(data, key, default, least=1, most=int(LIMITS[key]))
 
 
 def _positive(data: Mapping[str, Any], key: str, default: float | None = None) -> float:

@@ -98,7 +98,7 @@ def model_shapes(
             try:
                 config = long_context_shape(config, stage)
             except UserError as error:
-                raise UserError(f"{error.key}: {error.message}", file=file, key=f"stage[{index}]") from None
+                raise UserError(error.message, file=file, key=f"stage[{index}].{error.key}") from None
         if stage.sequence_length > config.max_position_embeddings:
             raise UserError(
                 f"is {stage.sequence_length:,}, but {stage.parent!r} has {config.max_position_embeddings:,} "
@@ -111,8 +111,16 @@ def model_shapes(
 
 
 def long_context_shape(config: LlamaConfig, stage: Stage) -> LlamaConfig:
-    """A model's shape with the RoPE base, scaling and positions that a long_context stage gives it."""
+    """A model's shape with the RoPE base, scaling and positions that a long_context stage gives it.
+
+    Raises:
+        UserError: the model has a sliding window, which is shorter.
+    """
     positions = stage.max_position_embeddings or max(config.max_position_embeddings, stage.sequence_length)
+    config.check_window(
+        positions,
+        key="sequence_length" if stage.max_position_embeddings is None else "max_position_embeddings",
+    )
     factor = stage.rope_scaling_factor
     return replace(
         config,

@@ -259,9 +259,26 @@ def test_refused(changes: dict[str, Any], key: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("window", [None, 4096, 2048])
-def test_a_window_that_never_cuts_is_no_window(window: int | None) -> None:
+def test_a_window_that_never_cuts_is_kept(window: int | None) -> None:
     changes = {"model_type": "mistral", "sliding_window": window, "max_position_embeddings": 2048}
-    assert LlamaConfig.from_hf({**MINIMAL, **changes}).model_type == "mistral"
+    config = LlamaConfig.from_hf({**MINIMAL, **changes})
+    assert config.model_type == "mistral" and config.to_hf()["sliding_window"] == window
+    assert LlamaConfig.from_hf(config.to_hf()) == config
+
+
+def test_more_positions_than_a_window_has_are_refused() -> None:
+    changes = {"model_type": "mistral", "sliding_window": 2048, "max_position_embeddings": 2048}
+    config = LlamaConfig.from_hf({**MINIMAL, **changes})
+    config.check_window(2048)
+    for use in (
+        lambda: replace(config, max_position_embeddings=2049),
+        lambda: config.check_window(2049, key="sliding_window"),
+    ):
+        with pytest.raises(UserError, match=r"its window, 2048 [(]got 2049[)]") as caught:
+            use()
+        assert caught.value.key == "sliding_window"
+    with pytest.raises(UserError, match="only a mistral model can"):
+        replace(config, model_type="llama")
 
 
 def test_settings_that_a_model_type_can_not_have(make_config: MakeConfig) -> None:

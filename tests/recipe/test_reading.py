@@ -331,6 +331,6 @@ def test_the_minutes_that_were_timed_are_of_steps(recipe_file: Path, tmp_path: P
 def test_a_shape_that_no_model_has_is_named_with_its_stage(recipe_file: Path) -> None:
     longest = ["stage.long.sequence_length=1e18", "stage.long.batch_tokens=1e18"]
     with pytest.raises(
-        UserError, match=r"x\.toml: stage\[2\]: max_position_embeddings: must be at most 2,147,483,648"
+        UserError, match=r"x\.toml: stage\[2\]\.max_position_embeddings: must be at most 2,147,483,648"
     ):
         make_plan(read_recipe(recipe_file, [*longest, "base=smollm2-135m"]), file=recipe_file)

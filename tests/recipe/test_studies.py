@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,23 @@ def test_an_untrained_stage_changes_the_positions_alone(data: dict[str, Any]) ->
     assert (shape.max_position_embeddings, shape.rope_theta) == (1024, 1e4)
     planned = make_plan(recipe)["long"]
     assert (planned.steps, planned.tokens, planned.flops) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("key", "more"), [("max_position_embeddings", 2048), ("sequence_length", None)])
+def test_a_stage_can_not_be_longer_than_its_models_window(
+    data: dict[str, Any], key: str, more: int | None
+) -> None:
+    long = {"name": "long", "kind": "long_context", "parent": "plain", "steps": 1, "rope_theta": 1e4}
+    long |= {"sequence_length": 1024, "batch_tokens": 1024, "max_position_embeddings": more}
+    data["stage"].append(long)
+    recipe = make_recipe(data)
+    base = look_at_bases(recipe, [])[BASE]
+    windowed = replace(base, config=replace(base.config, model_type="mistral", sliding_window=1023))
+    with pytest.raises(UserError, match="its window, 1023") as caught:
+        model_shapes(recipe, {BASE: windowed}, "recipe.toml")
+    assert caught.value.key is not None and caught.value.key.endswith(f"].{key}")
+    wider = replace(base, config=replace(windowed.config, sliding_window=4096))
+    assert model_shapes(recipe, {BASE: wider})["long"].max_position_embeddings == (more or 1024)
 
 
 def test_a_run_goes_on_with_more_bases_and_other_questions_only(data: dict[str, Any]) -> None:

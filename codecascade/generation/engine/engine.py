@@ -52,7 +52,7 @@ class Engine:
         max_running: most sequences that run at a time.
         max_waiting: most requests that wait; None for any number.
         context: most tokens of prompt and completion together, of requests that would go beyond the context, too;
-            None: the model's own ``max_position_embeddings``.
+            None: the model's own ``max_position_embeddings``. A sliding window ends it.
         speculate: guess the next tokens from what the text repeats, where that is faster. The text stays the same.
     """
 
@@ -72,6 +72,7 @@ class Engine:
         for key, value in sizes.items():
             if value is not None and value < 1:
                 raise UserError(f"must be at least 1 (got {value})", key=key)
+        model.config.check_window(context or 1, key="context")
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context_length = context or model.config.max_position_embeddings
         self._has_own_context = context is None
@@ -120,8 +121,12 @@ class Engine:
         self._resize(blocks)
 
     def goes_beyond(self, request: Request) -> bool:
-        """Whether the context's end is none for this request: the model's own, not one that was asked for."""
-        return request.beyond_context and self._has_own_context
+        """Whether the context's end is none for this request: the model's own, not one that was asked for.
+
+        A model with a sliding window has an end.
+        """
+        has_window = self.model.config.sliding_window is not None
+        return request.beyond_context and self._has_own_context and not has_window
 
     def has_memory_for(self, tokens: int) -> bool:
         """Whether :meth:`reserve` can have the memory for one sequence of so many tokens."""

@@ -44,8 +44,9 @@ def log_probabilities(
             together. Where there are none, it is of the sequence's own.
 
     Raises:
-        UserError: the model gives no numbers.
+        UserError: the model gives no numbers, or has a sliding window, which is shorter than a sequence.
     """
+    model.config.check_window(max(map(len, sequences), default=1))
     texts = [_Text(ids, last) for ids, last in zip(sequences, any_last or repeat(()), strict=False)]
     for index, scores in _all_scores(model, texts, pass_tokens):
         if not math.isfinite(sum(scores)):

@@ -25,6 +25,8 @@ def load_llama_cpp_engine(
     source = resolve(model)
     if source.path is None or source.path.is_dir():
         raise UserError("llama.cpp reads GGUF files; convert the model with --to gguf", file=model)
+    if source.config is not None and context is not None:
+        source.config.check_window(context, key="context")
     tokenizer = read_gguf_tokenizer(source.path)
     return LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer, max_waiting=max_waiting)
 

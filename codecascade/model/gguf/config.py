@@ -143,15 +143,18 @@ def _config(file: GgufFile, architecture: str, keys: Mapping[str, Any]) -> Llama
     heads = _layered(keys, "attention.head_count", "num_attention_heads", layers)
     head_dim = _head_dim(keys, hidden_size, heads)
     positions = _size(keys, "context_length", "max_position_embeddings")
-    _check_attention(keys, head_dim, hidden_size, positions)
+    window = _check_attention(keys, head_dim, hidden_size, positions)
     multipliers = _multipliers(keys, head_dim) if architecture == "granite" else {}
     if not multipliers:
         _check_scale(keys, head_dim)
     unrotated = every_fourth_layer_unrotated(layers) if architecture == "smollm3" else (1,)
     theta = number(keys, "rope.freq_base", _THETA, least=1e-30, most=LIMITS["rope_theta"])
     eps = number(keys, "attention.layer_norm_rms_epsilon", least=1e-30, most=LIMITS["rms_norm_eps"])
+    biased = any(name.endswith(".bias") for name in file.tensors)
+    # llama.cpp's "llama" holds Mistral's models, too; it computes no windows, nor do these architectures have any
+    windowed = architecture == "llama" and window is not None and not biased
     return LlamaConfig(
-        model_type=architecture,
+        model_type="mistral" if windowed else architecture,
         vocab_size=table.shape[0],
         hidden_size=hidden_size,
         intermediate_size=_layered(keys, "feed_forward_length", "intermediate_size", layers),
@@ -169,6 +172,7 @@ def _config(file: GgufFile, architecture: str, keys: Mapping[str, Any]) -> Llama
         mlp_bias="blk.0.ffn_up.bias" in file.tensors,
         **multipliers,
         no_rope_layers=unrotated if 0 in unrotated else None,
+        sliding_window=window if windowed else None,
     )
 
 
@@ -206,8 +210,8 @@ def _head_dim(keys: Mapping[str, Any], hidden_size: int, heads: int) -> int:
     return _size(keys, "attention.key_length", "head_dim", hidden_size // heads)
 
 
-def _check_attention(keys: Mapping[str, Any], head_dim: int, hidden_size: int, positions: int) -> None:
-    """Refuse what makes attention another one."""
+def _check_attention(keys: Mapping[str, Any], head_dim: int, hidden_size: int, positions: int) -> int | None:
+    """Refuse what makes attention another one; the window of a model whose positions it does not cut."""
     for key, expected, what in (
         ("attention.value_length", head_dim, "values of another length than keys"),
         ("rope.dimension_count", head_dim, "rotary positions in a part of a head's dimensions"),
@@ -222,6 +226,7 @@ def _check_attention(keys: Mapping[str, Any], head_dim: int, hidden_size: int, p
             f"sliding-window attention is not supported (a window of {window} in {positions} positions)",
             key="attention.sliding_window",
         )
+    return min(window, int(LIMITS["sliding_window"])) or None
 
 
 def _rope_scaling(file: GgufFile, keys: Mapping[str, Any], head_dim: int, theta: float) -> RopeScaling | None:

@@ -177,6 +177,9 @@ def config_to_gguf(config: LlamaConfig) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
         "rope.dimension_count": config.head_dim,
         "rope.freq_base": float(config.rope_theta),
+    if config.sliding_window is not None:
+        # llama.cpp passes over it, and computes full attention
+        keys["attention.sliding_window"] = config.sliding_window
     }
     scaling = config.rope_scaling
     if scaling is not None and scaling.kind == "linear":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from engine_models import NEVER, by_request, prompts
 from model_variants import VARIANTS
 from transformers import AutoModelForCausalLM
 
-from codecascade.generation.engine.generator import load_generator
+from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.requests import Request, SamplingParams
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
@@ -52,3 +54,22 @@ def test_greedy_equals_transformers(name: str, tokenizer: Tokenizer, tmp_path: P
             suppress_tokens=list(range(tokenizer.vocab_size, config.vocab_size)) or None,
         )
         assert list(found[index, 0].ids) == expected[0, len(request.ids) :].tolist()
+
+
+def test_nothing_is_computed_beyond_a_sliding_window(tokenizer: Tokenizer) -> None:
+    """Attention is full here, so that a longer text would get other logits than the model's own."""
+    shape = {**SHAPE, "model_type": "mistral", "vocab_size": rows_for(tokenizer.vocab_size)}
+    model = Llama(LlamaConfig(**shape, sliding_window=160))
+    assert LocalGenerator(model, tokenizer, context=160).context_length == 160
+    with pytest.raises(UserError, match=r"its window, 160 [(]got 161[)]") as caught:
+        LocalGenerator(model, tokenizer, context=161)
+    assert caught.value.key == "context"
+    generator = LocalGenerator(model, tokenizer)
+    for tokens, beyond, reason in ((120, False, "length"), (120, True, "length"), (130, True, "context")):
+        request = Request((5,) * tokens, SamplingParams(max_new_tokens=50), stop_ids=NEVER)
+        (one,) = generator.generate([replace(request, beyond_context=beyond)])
+        assert (one.finish_reason, len(one.ids)) == (reason, 8 if reason == "length" else 0)
+    [(_, scores)] = generator.log_probabilities([(5,) * 160])
+    assert len(scores) == 159
+    with pytest.raises(UserError, match="its window, 160"):
+        list(generator.log_probabilities([(5,) * 161]))

@@ -14,7 +14,8 @@ from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.gguf.config import _KNOWN, _READ, config_from_gguf
 from codecascade.model.gguf.container import GgufFile
-from codecascade.model.rope_scaling import RopeScaling
+from codecascade.model.gguf.writing import config_to_gguf
+from codecascade.model.rope_scaling import MOST_POSITIONS, RopeScaling
 
 ConfigOf = Callable[..., LlamaConfig]
 SHAPE: dict[str, Any] = {
@@ -77,7 +78,6 @@ def test_other_scalings_are_refused_by_name(kind: str, config_of: ConfigOf) -> N
     [
         ("rope.dimension_count", 8, 4),
         ("attention.value_length", 8, 16),
-        ("attention.sliding_window", 256, 128),
         ("attention.sliding_window", 0, 1),
         ("attention.scale", 8**-0.5, 0.1),
         ("attention.scale", 0.0, 1.0),
@@ -112,6 +112,16 @@ def test_what_changes_the_function_is_refused_by_name(
     with pytest.raises(UserError) as caught:
         config_of({key: other})
     assert caught.value.key == f"llama.{key}"
+
+
+def test_a_window_makes_a_llama_a_mistral(config_of: ConfigOf) -> None:
+    """llama.cpp has one name for both; only one of them may have a window in Hugging Face's format."""
+    config = config_of({"attention.sliding_window": 256})
+    assert (config.model_type, config.sliding_window) == ("mistral", 256)
+    assert config_to_gguf(config)["llama.attention.sliding_window"] == 256
+    with pytest.raises(UserError, match="a window of 128 in 256"):
+        config_of({"attention.sliding_window": 128})
+    assert config_of({"attention.sliding_window": 2**32 - 1}).sliding_window == MOST_POSITIONS
 
 
 def test_every_key_of_the_format_is_decided_upon(config_of: ConfigOf) -> None:
