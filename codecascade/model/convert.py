@@ -13,6 +13,7 @@ from codecascade.model.folder import save_folder
 from codecascade.model.gguf.writing import save_gguf
 from codecascade.model.sources import load
 from codecascade.model.stored.model import LoadedModel
+from codecascade.model.weights import check_numbers
 
 _DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _GGUF = ".gguf"
@@ -29,8 +30,8 @@ def convert(
         dtype: of the weights; None leaves them as they are stored (fp32 for a quantised GGUF file).
 
     Raises:
-        UserError: the model can't be loaded, ``out`` is there already, the format or the dtype is unknown, or the
-            format can't hold the model.
+        UserError: the model can't be loaded, ``out`` is there already, the format or the dtype is unknown, the
+            format can't hold the model, or a weight is no number or too large for the dtype.
     """
     out = Path(out)
     for key, value, choices in (
@@ -54,12 +55,16 @@ def convert(
             out, loaded.model.state_dict(), loaded.config, loaded.tokenizer, dtype=dtype, name=Path(name).stem
         )
         return loaded
-    loaded = load(name, dtype=_DTYPES[dtype] if dtype else None)
+    loaded = load(name)
+    written = None if dtype is None else _DTYPES[dtype]
+    for key, tensor in loaded.model.state_dict().items():
+        check_numbers(key, tensor, written or tensor.dtype, dtype or "its type")
     save_folder(
         out,
         loaded.model,
         loaded.config,
         loaded.tokenizer,
+        dtype=written,
         generation=loaded.generation,
         quantisation=loaded.quantisation,
     )

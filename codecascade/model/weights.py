@@ -131,6 +131,22 @@ def write_weights(
         )
 
 
+def check_numbers(name: str, tensor: Tensor, dtype: torch.dtype, kind: str) -> None:
+    """Whether a tensor's values are numbers in another type, too.
+
+    Args:
+        kind: what the user calls the type.
+
+    Raises:
+        UserError: one is none (NaN or infinite), or is too large for ``dtype``.
+    """
+    if not tensor.isfinite().all():
+        raise UserError("holds values that are no numbers (NaN or infinite)", key=name)
+    if dtype != tensor.dtype and not tensor.to(dtype).isfinite().all():
+        others = "bf16 or f32" if dtype == torch.float16 else "f32"
+        raise UserError(f"holds weights too large for {kind}; choose {others}", key=name)
+
+
 def share_out(sizes: Mapping[str, int], shard_bytes: float) -> list[list[str]]:
     """The names of the tensors of each file, in order, at most ``shard_bytes`` in one if no tensor is larger."""
     shards: list[list[str]] = [[]]

@@ -19,7 +19,7 @@ from codecascade.ground.files.atomic import atomic_file, remove_abandoned
 from codecascade.model.config import LlamaConfig, every_fourth_layer_unrotated
 from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, LLAMA3_FACTOR, ROPE_DIVISORS, rope_divisors
 from codecascade.model.gguf.names import gguf_name, rows_to_gguf
-from codecascade.model.weights import expected_shapes
+from codecascade.model.weights import check_numbers, expected_shapes
 from codecascade.tokens.files.gguf_writing import tokenizer_to_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -34,6 +34,7 @@ _FILE_TYPES = {
     Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
 }
 _STORED = {torch.float32: Kind.F32, torch.float16: Kind.F16, torch.bfloat16: Kind.BF16}
+_HALVES = {Kind.F16: torch.float16, Kind.BF16: torch.bfloat16}
 
 
 def save_gguf(
@@ -57,7 +58,7 @@ def save_gguf(
 
     Raises:
         UserError: llama.cpp can't compute the model or read its tokenizer, a weight is not finite or too large for
-            fp16, or the file can't be written.
+            its type, or the file can't be written.
     """
     shapes = dict(expected_shapes(config))
     stored = {name: _STORED.get(tensor.dtype, Kind.F32) for name, tensor in tensors.items()}
@@ -113,15 +114,13 @@ def _announce(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: 
 
 def _encoded(name: str, tensor: Tensor, kind: Kind) -> np.ndarray:
     tensor = tensor.detach().cpu().contiguous()
-    if not tensor.isfinite().all():
-        raise UserError("holds values that are no numbers (NaN or infinite)", key=name)
+    check_numbers(name, tensor, _HALVES.get(kind, torch.float32), kind.name.lower())
+    if kind == Kind.Q8_0:  # a block's scale is in fp16
+        check_numbers(name, tensor.abs().max().float() / 127, torch.float16, "q8_0")
     if kind == Kind.BF16:
         return tensor.bfloat16().view(torch.uint8).numpy()
     if kind == Kind.F16:
-        half = tensor.half()
-        if not half.isfinite().all():
-            raise UserError("holds weights too large for f16; choose bf16 or f32", key=name)
-        return half.numpy()
+        return tensor.half().numpy()
     array = tensor.float().numpy()
     encoded: np.ndarray = gguf.quants.quantize(array, kind) if kind == Kind.Q8_0 else array
     return encoded
@@ -177,10 +176,10 @@ def config_to_gguf(config: LlamaConfig) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
         "rope.dimension_count": config.head_dim,
         "rope.freq_base": float(config.rope_theta),
+    }
     if config.sliding_window is not None:
         # llama.cpp passes over it, and computes full attention
         keys["attention.sliding_window"] = config.sliding_window
-    }
     scaling = config.rope_scaling
     if scaling is not None and scaling.kind == "linear":
         keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": float(scaling.factor)}
