@@ -22,6 +22,8 @@ from codecascade.tokens.reference import ReferenceTokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context"]
+# The most that float32 holds, in which logits are changed, and the most of a number of tokens.
+_MOST, _MOST_TOKENS = (2 - 2**-23) * 2.0**127, 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -64,22 +66,22 @@ class SamplingParams:
         for key, least in (("max_new_tokens", 0), ("logprobs", 0), ("prompt_logprobs", 0), ("top_k", 0)):
             if (getattr(self, key) or 0) < least:
                 raise UserError(f"must be at least {least} (got {getattr(self, key)})", key=key)
+        object.__setattr__(self, "top_k", min(self.top_k, _MOST_TOKENS))  # more than any vocabulary has
         # Each condition says what is right, so that NaN is wrong.
-        if not 0 <= self.temperature < math.inf:
-            raise UserError(f"must be 0 or more (got {self.temperature})", key="temperature")
+        for key, low in (("temperature", 0), ("presence_penalty", -_MOST), ("frequency_penalty", -_MOST)):
+            if not low <= getattr(self, key) <= _MOST:
+                raise UserError(f"must be from {low:.2g} to {_MOST:.2g} (got {getattr(self, key)})", key=key)
         if not 0 < self.top_p <= 1:
             raise UserError(f"must be over 0 and at most 1 (got {self.top_p})", key="top_p")
         if not 0 <= self.min_p <= 1:
             raise UserError(f"must be from 0 to 1 (got {self.min_p})", key="min_p")
-        if not 0 < self.repetition_penalty < math.inf:
-            raise UserError(f"must be over 0 (got {self.repetition_penalty})", key="repetition_penalty")
-        for key in ("presence_penalty", "frequency_penalty"):
-            if not math.isfinite(getattr(self, key)):
-                raise UserError(f"must be a number (got {getattr(self, key)})", key=key)
+        if not 0 < self.repetition_penalty <= _MOST:
+            what = f"must be over 0 and at most {_MOST:.2g} (got {self.repetition_penalty})"
+            raise UserError(what, key="repetition_penalty")
         for token, bias in self.logit_bias:
             if token < 0:
                 raise UserError(f"no token has the id {token}", key="logit_bias")
-            if not bias < math.inf:
+            if not (bias == -math.inf or abs(bias) <= _MOST):
                 raise UserError(f"must be a number for token {token} (got {bias})", key="logit_bias")
 
     @property
@@ -104,7 +106,8 @@ class Request:
             the space that some families put before every text (with a ``grammar`` the space is part of the text).
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         stop_after_text: stop strings count only behind something other than white space.
-        beyond_context: positions beyond those of the model's config are no end (a context that was asked for is).
+        beyond_context: positions beyond those of the model's config are no end (a context that was asked for is, and
+            so are they where the model has a sliding window).
         editor: what an editor wants of the text at its cursor; it ends where they say.
         grammar: what the text must be an instance of; it can't be healed then, as it begins anew.
         nonempty: the text may not end before it began.

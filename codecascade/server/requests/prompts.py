@@ -72,7 +72,6 @@ def sampling(max_new_tokens: int, **values: Any) -> SamplingParams:
         values["seed"] = secrets.randbits(31)
     if 0 < values.get("temperature", 0.0) < _COLDEST:
         values["temperature"] = 0.0
-    values["top_k"] = min(values.get("top_k", 0), _MOST_BITS)
     try:
         return SamplingParams(max_new_tokens, **values)
     except UserError as error:

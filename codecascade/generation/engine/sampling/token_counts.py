@@ -69,13 +69,16 @@ def penalise(logits: Tensor, rows: Sequence[tuple[int, SamplingParams, TokenCoun
         return torch.from_numpy(array[known]).to(logits.device)
 
     def repeated(values: Sequence[float]) -> Tensor:
-        return tensor(np.repeat(np.asarray(values, dtype=np.float32), sizes))
+        return tensor(np.repeat(np.asarray(values, dtype=np.float64), sizes))
 
     where = (tensor(np.repeat([index for index, _, _ in rows], sizes)), tensor(columns))
     times = tensor(np.concatenate([counts.counts for _, _, counts in rows]))
     repetition = repeated([params.repetition_penalty for _, params, _ in rows])
-    values = logits[where]
+    before = logits[where]
+    # In float64 no product or sum of float32's overflows: infinities of both signs would make no number together.
+    values = before.double()
     values = torch.where(values > 0, values / repetition, values * repetition)
     values -= repeated([params.presence_penalty for _, params, _ in rows]) * (times > 0)
     values -= repeated([params.frequency_penalty for _, params, _ in rows]) * times
-    logits[where] = values
+    most = torch.finfo(logits.dtype).max
+    logits[where] = torch.where(before.isinf(), before, values.clamp(-most, most).to(logits.dtype))
