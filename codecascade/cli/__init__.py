@@ -21,6 +21,7 @@ from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.measure import compare, correlations, evaluation, sweep  # noqa: F401
 from codecascade.cli.self_instruct import command  # noqa: F401
 from codecascade.ground.errors import RunFailed, Stopped, UserError, one_line, printable
+from codecascade.ground.files.reading import check_text
 
 _LOST = (
     "failed: another rank has ended; its own message says why, if it could print one. The same command continues "
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     invocation[:] = sys.argv[1:] if arguments is None else arguments
     try:
         _refuse_empty(invocation)
+        _check_texts(invocation)
         app(args=list(arguments) if arguments is not None else None)
     except UserError as error:
         _fail(f"error: {error}", 2)
@@ -72,6 +74,20 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
             "is empty; give a value, or leave it out" if key else "an argument of the command is empty",
             key=key,
         )
+
+
+_TEXTS = ("--prompt", "--system", "--stop", "--default-system", "--set")
+"""Options whose values are text. Names of files may be any bytes."""
+
+
+def _check_texts(arguments: Sequence[str]) -> None:
+    """Refuse text that is not UTF-8."""
+    for before, argument in pairwise(["", *arguments]):
+        option, equals, value = argument.partition("=")
+        if before in _TEXTS:
+            check_text(argument, before)
+        elif equals and option in _TEXTS:
+            check_text(value, option)
 
 
 def _fail(message: str, code: int, *, consequence: bool = False) -> None:

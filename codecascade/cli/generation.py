@@ -42,7 +42,7 @@ from codecascade.cli.generation_running import ModelOptions, Talk, batch, stream
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.reading import read_text
+from codecascade.ground.files.reading import check_text, read_standard_input, read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import PassGenerator
@@ -286,7 +286,7 @@ def chat(
     )
     talk = Talk(ModelOptions(model, context, weights, backend).load(), sampling, system)
     if not sys.stdin.isatty():
-        talk.reply(sys.stdin.read())
+        talk.reply(read_standard_input())
         return
     from rich.text import Text
 
@@ -297,9 +297,13 @@ def chat(
             text = console.input(Text("you ", style="bold"))
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            console.print(Text(f"this is not UTF-8 text ({error})"))
+            continue
         if not text.strip():
             continue
         try:
+            check_text(text, "this")
             talk.reply(text)
         except UserError as error:
             console.print(Text(str(error)))

@@ -70,10 +70,53 @@ def test_an_output_that_can_not_be_is_refused_before_the_model_is_loaded(
 def test_chat_answers_a_pipe_once(
     capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello")))
     code, out, _ = run(capsys, "chat", model, "--max-new-tokens", "5", "--temperature", "0")
     assert code == 0
     assert "<|im_" not in out
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_pipe_that_is_not_utf_8_is_refused(
+    capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    piped = io.TextIOWrapper(io.BytesIO(b"h\xe9llo\n"), encoding="utf-8", errors=errors)
+    monkeypatch.setattr(sys, "stdin", piped)
+    code, out, err = run(capsys, "chat", model)
+    assert (code, out) == (2, "") and "standard input: is not UTF-8 text" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("complete", "--prompt"), ("complete", "--stop"), ("chat", "--system"), ("run", "--set")],
+)
+def test_text_of_the_command_line_that_is_not_utf_8_is_refused(
+    capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    for text in (b"caf\xe9".decode(errors="surrogateescape"), "\ud800"):
+        for words in ((option, text), (f"{option}={text}",)):
+            code, _, err = run(capsys, command, "absent/", *words)
+            assert code == 2 and f"{option}: is not UTF-8 text" in err
+
+
+def test_what_is_typed_and_no_text_is_asked_for_again(
+    capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strict() -> str:
+        return b"\xe9".decode()
+
+    said = iter([strict, lambda: b"\xe9".decode(errors="surrogateescape")])
+
+    def typed(self: Console, prompt: object) -> str:
+        try:
+            return next(said)()
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(Console, "input", typed)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    code, out, err = run(capsys, "chat", model)
+    assert code == 0 and not out.strip() and err.count("not UTF-8 text") == 2
 
 
 def test_a_talk_that_fills_the_context_goes_on(

@@ -70,7 +70,7 @@ def test_texts_are_those_of_torch(
     ):
         found = []
         for more in (("--weights", "fp32"), LLAMA_CPP):
-            monkeypatch.setattr(sys, "stdin", io.StringIO("Hello"))
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello")))
             code, out, err = run(capsys, *command, *more)
             assert code == 0, err
             found.append(out)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,32 @@ def decode_text(data: bytes, path: str | Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"is not UTF-8 text ({error})", file=path) from None
+
+
+def check_text(text: str, where: str) -> None:
+    """Check a text of the command line or the terminal, whose bytes Python keeps as surrogates if they are no UTF-8.
+
+    Args:
+        where: it comes from, for messages.
+
+    Raises:
+        UserError: it was no UTF-8.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+    decode_text(data, where)
+
+
+def read_standard_input() -> str:
+    """The text of the standard input until its end; line ends are kept, a byte order mark is removed.
+
+    Raises:
+        UserError: it is no UTF-8, or can't be read.
+    """
+    with _reading_errors("standard input"):
+        return decode_text(sys.stdin.buffer.read(), "standard input")
 
 
 def read_text(path: str | Path) -> str:
