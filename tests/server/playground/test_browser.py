@@ -1,4 +1,4 @@
-"""The page in headless Chromium, before a real server whose model is scripted."""
+"""The page's editor in headless Chromium, before a real server whose model is scripted, and what may go wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from live_server import live, soon
+from playground_page import editor_text, ghost, no_ghost, write
 from scripted_generator import ScriptedGenerator
 
 from codecascade.generation.streaming import QueueFull
@@ -20,68 +21,6 @@ Serve = Callable[..., Any]
 
 
 BLOCK = "sum(numbers) / (\n        len(numbers)\n    )"
-
-
-REPLY = """Some **bold** text and `code`:
-
-```python
-def f(x):
-    return x
-```
-
-1. one
-2. two
-
-| a | b |
-| - | - |
-| 1 | 2 |
-"""
-
-
-HOSTILE = """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">
-
-<iframe srcdoc="<script>parent.hacked = 1</script>"></iframe> text <b onclick="hacked = 1">raw</b>
-
-![an image](https://evil.example/pixel.png) [script](javascript:window.hacked=1)
-[data](data:text/html,<script>1</script>) [relative](/v1/models) [web](https://good.example/?a=1&b=2)
-
-[reference][r] <https://auto.example> <style>body { display: none }</style>
-
-[r]: javascript:window.hacked=1
-
-```html" onload="hacked=1
-<script>window.hacked = 1</script>
-```
-"""
-
-
-def editor_text(page: Any) -> str:
-    """The document as it is shown, without the ghost."""
-    lines = page.locator(".cm-line").evaluate_all(
-        """lines => lines.map(line => {
-          const copy = line.cloneNode(true);
-          for (const ghost of copy.querySelectorAll(".ghost")) ghost.remove();
-          return copy.textContent;
-        })"""
-    )
-    return "\n".join(lines)
-
-
-def write(page: Any, text: str) -> None:
-    """Replace the document and type."""
-    page.click(".cm-content")
-    page.keyboard.press("Control+a")
-    page.keyboard.press("Delete")
-    page.keyboard.type(text)
-
-
-def ghost(page: Any, text: str) -> None:
-    """Wait until the ghost is this."""
-    page.locator(".ghost", has_text=re.compile(f"^{re.escape(text)}$")).wait_for()
-
-
-def no_ghost(page: Any) -> None:
-    page.locator(".ghost").wait_for(state="detached")
 
 
 class TestEditor:
@@ -187,75 +126,45 @@ class TestEditor:
         page.keyboard.press("Alt+\\")
         page.wait_for_selector(".ghost")
 
-
-class TestChat:
-    def open_chat(self, server: Any, open_page: Open, question: str = "What?") -> Any:
+    def test_ends_of_lines_are_those_of_the_document(self, served: Serve, open_page: Open) -> None:
+        """A piece of the answer may end within one, as pieces of a token do."""
+        server = served(text="1\r\ny = 2\r\rz = 3\r\n")
         page = open_page(server.url)
-        page.click("#chat-tab")
-        self.say(page, question)
-        return page
+        page.uncheck("#automatic")
+        write(page, "x = \nfoo()")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("End")
+        page.click("#suggest")
+        page.wait_for_selector("#state[data-state=shown]")
+        assert page.locator(".ghost").text_content() == "1\ny = 2\n\nz = 3\n"
+        page.keyboard.press("Control+ArrowRight")
+        assert page.locator(".ghost").text_content() == "\ny = 2\n\nz = 3\n"
+        page.keyboard.press("Control+ArrowRight")
+        page.keyboard.press("Tab")
+        page.keyboard.type("Z")
+        assert editor_text(page) == "x = 1\ny = 2\n\nz = 3\nZ\nfoo()"
+        assert len(server.generator.requests) == 1
 
-    def say(self, page: Any, text: str) -> None:
-        page.fill("#question", text)
-        page.press("#question", "Enter")
-
-    def complete(self, page: Any) -> Any:
-        page.locator("#announcement", has_text="complete").wait_for(state="attached")
-        return page.locator(".message.assistant .body").last
-
-    def test_markdown(self, served: Serve, open_page: Open) -> None:
-        server = served(text=REPLY, context_length=600)
-        page = self.open_chat(server, open_page, "<b>What?</b>")
-        body = self.complete(page)
-        assert page.inner_text(".message.user .body") == "<b>What?</b>"
-        assert body.locator("strong").inner_text() == "bold"
-        assert body.locator("pre").inner_text() == "def f(x):\n    return x"
-        assert body.locator(".tok-keyword").all_inner_texts() == ["def", "return"]
-        assert body.locator("ol li").all_inner_texts() == ["one", "two"]
-        assert body.locator("td").all_inner_texts() == ["1", "2"]
-        assert re.search(r"First word after \d+ ms · \d+ tokens", page.inner_text("#chat-figures"))
-        # The next question goes with what was said before.
-        self.say(page, "And then?")
-        assert soon(lambda: len(server.generator.requests) == 2)
-        asked = server.generator.tokenizer.decode(server.generator.requests[1].ids)
-        assert asked.index("What?") < asked.index("bold") < asked.index("And then?")
-        body.get_by_text("Insert into editor").click()
-        assert "def f(x):\n    return x" in editor_text(page)
-
-    def test_it_is_shown_as_it_comes_and_stopped(self, served: Serve, open_page: Open) -> None:
-        server = served(text="The *first* words", hold="decode")
-        page = self.open_chat(server, open_page)
-        page.wait_for_selector(".message.assistant .body > *")
-        assert server.generator.running == 1
-        page.click("#stop")
-        assert soon(lambda: server.generator.cancelled == ["decode"])
-        page.get_by_text("Stopped.").wait_for()
-        assert page.is_visible("#send")
-        page.click("#clear")
-        assert page.is_visible("#no-messages") and page.locator(".message").count() == 0
-
-    def test_a_hostile_reply_stays_text(self, served: Serve, open_page: Open) -> None:
-        server = served(text=HOSTILE, context_length=4000)
-        body = self.complete(page := self.open_chat(server, open_page))
-        assert (
-            body.locator("script, img, iframe, style, [onclick], [onerror], [onload], [style]").count() == 0
-        )
-        links = body.locator("a").evaluate_all("links => links.map(link => link.href)")
-        assert links == [
-            "https://evil.example/pixel.png",
-            "https://good.example/?a=1&b=2",
-            "https://auto.example/",
-        ]
-        for link in body.locator("a").all():
-            assert "noopener" in link.get_attribute("rel") and link.get_attribute("target") == "_blank"
-        assert "<script>window.hacked = 1</script>" in body.inner_text()
-        assert page.evaluate("window.hacked === undefined")
-        # Nesting that is deeper than anybody writes.
-        server.generator.text = "> " * 150 + "x\n\n" + "*" * 150 + "y\n\n" + "[" * 150
-        page.click("#clear")
-        self.say(page, "Deep")
-        page.locator(".message.assistant .body", has_text="[" * 150).wait_for()
-        assert "x" in page.inner_text(".message.assistant .body")
+    def test_a_typed_bracket_or_quote_of_the_ghost_is_not_closed(
+        self, served: Serve, open_page: Open
+    ) -> None:
+        server = served(text="foo(bar['x'])")
+        page = open_page(server.url)
+        page.uncheck("#automatic")
+        write(page, "a = ")
+        page.click("#suggest")
+        ghost(page, "foo(bar['x'])")
+        for typed, rest in (("foo(", "bar['x'])"), ("bar[", "'x'])"), ("'", "x'])")):
+            page.keyboard.type(typed)
+            ghost(page, rest)
+        assert editor_text(page) == "a = foo(bar['"
+        page.keyboard.press("Tab")
+        assert editor_text(page) == "a = foo(bar['x'])"
+        assert len(server.generator.requests) == 1
+        # Without a ghost that agrees the editor closes as ever.
+        page.keyboard.press("Enter")
+        page.keyboard.type("(")
+        assert editor_text(page) == "a = foo(bar['x'])\n()"
 
 
 class TestTrouble:
@@ -265,6 +174,12 @@ class TestTrouble:
         page.get_by_text("This server wants an API key.").wait_for()
         page.fill("#key", "wrong")
         page.keyboard.press("Enter")
+        page.get_by_text("does not take this key").wait_for()
+        # No header takes these characters.
+        page.fill("#key", "ключ")
+        page.keyboard.press("Enter")
+        page.get_by_text("does not take this key").wait_for()
+        page.reload()
         page.get_by_text("does not take this key").wait_for()
         page.fill("#key", "right")
         page.keyboard.press("Enter")

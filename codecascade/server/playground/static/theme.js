@@ -1,2 +1,2 @@
-/* codecascade's playground; licences.txt has the licences of what is in it. sources: sha256 fb6d8fcc2c7972a14ebd625bec27d42ab4fe6ff05f39a96a7a4bb42172b619a4 */
+/* codecascade's playground; licences.txt has the licences of what is in it. sources: sha256 576d84285f18cb4f9bfd3f6a6883acf9dab7de1afa62a8af3c8764b4d71ea690 */
 "use strict";(()=>{var o="codecascade.theme",r=window.matchMedia("(prefers-color-scheme: dark)");function d(){return a()??(r.matches?"dark":"light")}function n(){document.documentElement.dataset.theme=d()}var t;function a(){try{let e=window.localStorage.getItem(o);return e==="dark"||e==="light"?e:t}catch{return t}}n();})();

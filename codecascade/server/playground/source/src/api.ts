@@ -174,9 +174,7 @@ async function* parsed(response: Response, signal: AbortSignal): AsyncGenerator<
 }
 
 async function request(path: string, options: RequestInit): Promise<Response> {
-  const headers = new Headers(options.headers);
-  const key = apiKey();
-  if (key) headers.set("Authorization", `Bearer ${key}`);
+  const headers = withKey(options.headers);
   let response: Response;
   try {
     response = await fetch(path, { ...options, headers, cache: "no-store" });
@@ -192,6 +190,18 @@ async function request(path: string, options: RequestInit): Promise<Response> {
     // A proxy's error page is no JSON.
   }
   throw new ServerError(troubleOf(response.status), message || `The server answered ${response.status}.`);
+}
+
+/** Headers with the key; it throws where the key holds characters that no header takes, so that it can't be right. */
+function withKey(given: HeadersInit | undefined): Headers {
+  const headers = new Headers(given);
+  const key = apiKey();
+  try {
+    if (key) headers.set("Authorization", `Bearer ${key}`);
+  } catch {
+    throw new ServerError("key", "The key holds characters that no key has.");
+  }
+  return headers;
 }
 
 function troubleOf(status: number): Trouble {

@@ -49,6 +49,8 @@ export class Chat {
     if (!question.trim() || this.running) return;
     this.input.value = "";
     this.fit();
+    // Whoever asks on leaves what failed as it is: only the last reply can be said anew.
+    for (const button of this.log.querySelectorAll("button.again")) button.remove();
     this.messages.push({ role: "user", content: question });
     this.add("user").textContent = question;
     void this.reply();
@@ -107,7 +109,8 @@ export class Chat {
       cancelAnimationFrame(frame);
       draw();
       body.classList.remove("writing");
-      if (text) messages.push({ role: "assistant", content: text });
+      // Also one that has no words, as when it was stopped before the first: chat formats want turns to alternate.
+      messages.push({ role: "assistant", content: text });
       this.running = null;
       this.show();
     }
@@ -116,13 +119,13 @@ export class Chat {
   /** Say what went wrong, and offer to ask again. */
   private failed(body: HTMLElement, error: ServerError): void {
     this.onTrouble(error);
-    const again = element("button", { type: "button", class: "small" }, "Try again");
+    const again = element("button", { type: "button", class: "small again" }, "Try again");
     const message = body.parentElement!;
     again.addEventListener("click", () => {
       if (this.running) return;
       message.remove();
-      // What came of the reply before it broke off is said anew.
-      if (this.messages.at(-1)?.role === "assistant") this.messages.pop();
+      // What came of the reply before it broke off is said anew; it is the last, or the button would be gone.
+      this.messages.pop();
       void this.reply();
     });
     message.append(element("p", { class: "note error", role: "alert" }, `${error.message} `, again));

@@ -8,8 +8,8 @@ import {
   Prec,
   StateEffect,
   StateField,
+  Transaction,
   type Extension,
-  type Transaction,
 } from "@codemirror/state";
 import { Decoration, EditorView, keymap, WidgetType, type DecorationSet } from "@codemirror/view";
 
@@ -42,16 +42,41 @@ export function ghostOf(state: EditorState): Ghost | null {
 
 /** What is left of a ghost when its beginning was typed; null where something else was. */
 function afterTyping(ghost: Ghost, transaction: Transaction): Ghost | null {
-  let typed: string | null = null;
-  transaction.changes.iterChanges((from, to, _newFrom, _newTo, inserted) => {
-    // Closing brackets that the editor adds make a second change, which is no typing of the ghost.
-    typed = typed === null && from === to && from === ghost.position ? inserted.toString() : "\0";
-  });
+  const typed = insertedAt(ghost.position, transaction);
   if (typed === null || !ghost.text.startsWith(typed)) return null;
-  const text = ghost.text.slice((typed as string).length);
-  const position = ghost.position + (typed as string).length;
+  const text = ghost.text.slice(typed.length);
+  const position = ghost.position + typed.length;
   return text && transaction.newSelection.main.head === position ? { position, text } : null;
 }
+
+/** The text that a transaction puts at a position; null where it changes anything else. */
+function insertedAt(position: number, transaction: Transaction): string | null {
+  let inserted: string | null = null;
+  let changes = 0;
+  transaction.changes.iterChanges((from, to, _newFrom, _newTo, text) => {
+    changes += 1;
+    if (from === to && from === position) inserted = text.toString();
+  });
+  return changes === 1 ? inserted : null;
+}
+
+/**
+ * While the ghost's beginning is typed, the editor adds no closing brackets or quotes behind the cursor: where the text
+ * goes on, the ghost tells, which has its own.
+ */
+const onlyWhatWasTyped = EditorState.transactionFilter.of((transaction) => {
+  const ghost = transaction.docChanged ? ghostOf(transaction.startState) : null;
+  const inserted = ghost && insertedAt(ghost.position, transaction);
+  if (!ghost || !inserted) return transaction;
+  const typed = inserted.slice(0, Math.max(0, transaction.newSelection.main.head - ghost.position));
+  if (!typed || typed === inserted || !ghost.text.startsWith(typed)) return transaction;
+  return {
+    changes: { from: ghost.position, insert: typed },
+    selection: { anchor: ghost.position + typed.length },
+    userEvent: transaction.annotation(Transaction.userEvent),
+    scrollIntoView: true,
+  };
+});
 
 class GhostWidget extends WidgetType {
   constructor(readonly text: string) {
@@ -118,6 +143,7 @@ function dismiss(view: EditorView): boolean {
 export function ghostText(): Extension {
   return [
     ghostField,
+    onlyWhatWasTyped,
     Prec.highest(
       keymap.of([
         { key: "Tab", run: acceptGhost },

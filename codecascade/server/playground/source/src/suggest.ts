@@ -26,7 +26,10 @@ const PAUSE = 250;
 export class Suggestions {
   private timer = 0;
   private running: AbortController | null = null;
-  /** What came of the last request, where in the document it belongs, and how many characters stood behind. */
+  /**
+   * What came of the last request, with the ends of lines that the document has; where in the document it belongs, and
+   * how many characters stood behind.
+   */
   private written = "";
   private start = 0;
   private after = 0;
@@ -114,6 +117,7 @@ export class Suggestions {
     this.after = state.doc.length - main.head;
     const began = performance.now();
     let firstSeconds = 0;
+    let came = "";
     this.options.onProgress({ state: "waiting" });
     try {
       const timings = await infill(
@@ -121,7 +125,9 @@ export class Suggestions {
         (piece) => {
           if (controller.signal.aborted) return;
           firstSeconds ||= (performance.now() - began) / 1000;
-          this.written += piece;
+          came += piece;
+          // A return at the end may be the first half of an end of a line.
+          this.written = withLineFeeds(came.endsWith("\r") ? came.slice(0, -1) : came);
           this.show();
           this.options.onProgress({ state: "writing", firstSeconds });
         },
@@ -129,6 +135,10 @@ export class Suggestions {
       );
       if (controller.signal.aborted) return;
       this.running = null;
+      if (came.endsWith("\r")) {
+        this.written = withLineFeeds(came);
+        this.show();
+      }
       const seconds = (performance.now() - began) / 1000;
       if (this.written) this.options.onProgress({ state: "shown", firstSeconds, seconds, timings });
       else this.options.onProgress({ state: "nothing", seconds, timings });
@@ -146,6 +156,11 @@ export class Suggestions {
     const text = this.written.slice(position - this.start);
     this.view.dispatch({ effects: showGhost.of(text ? { position, text } : null) });
   }
+}
+
+/** A text as CodeMirror's documents hold it, in which each end of a line is one character. */
+function withLineFeeds(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
 }
 
 function isTyping(update: ViewUpdate): boolean {
