@@ -12,6 +12,7 @@ from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
 from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import without_login
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.weights.held import HeldWeights
@@ -173,7 +174,8 @@ def serve(
             service: StreamingGenerator
             held: HeldWeights | str
             limits = Limits(clients=max_clients)
-            with answers_while_loading(listener, limits), loading(model or endpoint or ""):
+            shown = model or without_login(endpoint or "")
+            with answers_while_loading(listener, limits), loading(shown):
                 # This brings torch, which takes seconds: after other mistakes were told, while clients get answers.
                 from codecascade.server.loading import (
                     load_gateway,
@@ -185,7 +187,7 @@ def serve(
                 if model is None:
                     assert endpoint is not None and served_model is not None and tokenizer is not None
                     called = tuple(names or (served_model,))
-                    held = f"asks {endpoint}"
+                    held = f"asks {shown}"
                     service = load_gateway(
                         endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
                     )

@@ -20,7 +20,7 @@ from codecascade.generation.openai_server import (
     SHORT_SECONDS,
     Refused,
     ask,
-    key_headers,
+    login_headers,
     served_context,
     server_url,
 )
@@ -52,7 +52,7 @@ class Endpoint:
     """See :class:`~codecascade.generation.backend.Backend`.
 
     Args:
-        url: of the server, with or without ``/v1``.
+        url: of the server, with or without ``/v1``; a login in it is sent and shown nowhere.
         model: the name by which it serves the model.
         title: what tables call it; None: the same.
         concurrency: requests at a time.
@@ -85,7 +85,7 @@ class Endpoint:
         self._timeout, self._attempts, self._first_wait = timeout, attempts, first_wait
         self._stops: int | None = None  # how many stop strings the server takes; None: any
         self._counts: dict[str, int] | None = {}  # of texts; None: the server does not count tokens
-        self._transport = Transport(concurrency + 1, key_headers())
+        self._transport = Transport(concurrency + 1, login_headers(url))
         self.context_length = served_context(
             self._transport, self.url, model, timeout=timeout, attempts=attempts, first_wait=first_wait
         )

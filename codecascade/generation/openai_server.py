@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import threading
 import time
+from urllib.parse import unquote
 
 from codecascade.generation.replies import (
     Body,
@@ -18,7 +20,7 @@ from codecascade.generation.replies import (
 )
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.format import listed
+from codecascade.ground.format import LOGIN, counted, listed, without_login
 
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may be answered."""
@@ -39,15 +41,35 @@ class Refused(Exception):
 
 
 def server_url(url: str) -> str:
-    """A server's address without the ``/v1`` that some people add.
+    """A server's address without the ``/v1`` that some people add, and without its login (:func:`login_headers`).
 
     Raises:
         UserError: it is none.
     """
-    bare = url.rstrip("/").removesuffix("/v1")
+    shown = without_login(url)
+    bare = shown.rstrip("/").removesuffix("/v1")
     if not re.match(_ADDRESS, bare):
-        raise UserError(f"must be a URL such as http://localhost:8000 (got {url!r})", key="--endpoint")
+        raise UserError(f"must be a URL such as http://localhost:8000 (got {shown!r})", key="--endpoint")
     return bare
+
+
+def login_headers(url: str, key: str | None = None) -> dict[str, str]:
+    """The header by which a server knows us: HTTP's Basic authentication (RFC 7617) where its address has a login.
+
+    Args:
+        url: of the server, as ``http://name:password@host``, in which other signs may be written by their numbers
+            (``%40``); or without a login, where a key is sent.
+        key: see :func:`key_headers`.
+
+    Raises:
+        UserError: the key is none.
+    """
+    found = LOGIN.match(url)
+    name, _, password = found[2].partition(":") if found is not None else ("", "", "")
+    if not (name or password):
+        return key_headers(key)
+    login = f"{unquote(name)}:{unquote(password)}".encode(errors="replace")
+    return {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
 
 
 def key_headers(key: str | None = None) -> dict[str, str]:
@@ -113,7 +135,7 @@ def ask(
         if attempt < attempts and stopped.wait(min(wait, _LONGEST_WAIT)):
             break
     raise RunFailed(
-        f"{url} gave no answer in {attempts} attempts, at last: {reason}. What was answered is kept; "
+        f"{url} gave no answer in {counted(attempts, 'attempt')}, at last: {reason}. What was answered is kept; "
         "run the same command again to continue"
     )
 

@@ -1,11 +1,14 @@
-"""The one way in which numbers, sizes and times are written for people, in pages, tables and messages."""
+"""The one way in which numbers, sizes, times and addresses are written for people, in pages, tables and messages."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from codecascade.ground.errors import one_line
 
+LOGIN = re.compile(r"^((?:\w+://)?)([^/?#]*)@")
+"""What stands before the host of a URL, which begins behind the last ``@``: the scheme; a name and a password."""
 _LONGEST_NAME = 100
 _PERIODS = (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -66,6 +69,15 @@ def counted(count: int, noun: str) -> str:
     ('1 dialogue', '0 dialogues', '1,200 documents')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def without_login(url: str) -> str:
+    """An address as it may be shown and kept: without a name and a password.
+
+    >>> without_login("http://name:password@localhost:8000/v1")
+    'http://localhost:8000/v1'
+    """
+    return LOGIN.sub(r"\1", url)
 
 
 def _lasting(count: int, unit: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
+from codecascade.ground.format import without_login
 from codecascade.ground.settings import Settings
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 
@@ -40,7 +41,7 @@ class TeacherSettings(Settings):
     def in_words(self) -> str:
         """What messages call it."""
         name = self.model or self.stage or ""
-        return f"{name} at {self.endpoint}" if self.endpoint else name
+        return f"{name} at {without_login(self.endpoint)}" if self.endpoint else name
 
 
 class StageSelfInstruct(SelfInstructSettings):

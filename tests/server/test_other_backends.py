@@ -216,6 +216,10 @@ MISTAKES = {
         ["--endpoint", "http://127.0.0.1:9", "--model", "y", "--tokenizer", "FOLDER"],
         "can't be reached",
     ),
+    "nobody there, and a login": (
+        ["--endpoint", "http://me:secret@127.0.0.1:9", "--model", "y", "--tokenizer", "FOLDER"],
+        "http://127.0.0.1:9/v1/models: can't be reached",
+    ),
     "llama.cpp and weights": (["FOLDER", "--backend", "llama.cpp", "--weights", "bf16"], "--weights"),
 }
 
@@ -230,7 +234,7 @@ def test_mistakes_of_the_command(
         main(["serve", "--port", "0", *(str(tmp_path) if word == "FOLDER" else word for word in arguments)])
     out, err = capsys.readouterr()
     assert end.value.code == 2 and out == ""
-    assert named in err and "Traceback" not in err
+    assert named in err and "Traceback" not in err and "secret" not in err
 
 
 def test_llama_cpp_reads_gguf_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,8 +48,9 @@ class LanguageModelJudge:
                     key=f"{self._key}.{name}",
                 )
         assert settings.judge_endpoint is not None and settings.judge_model is not None
+        self._url = settings.judge_endpoint
         try:
-            self._url = server_url(settings.judge_endpoint)
+            server_url(settings.judge_endpoint)
         except UserError as error:
             raise UserError(error.message, key=f"{self._key}.judge_endpoint") from None
         self._model = settings.judge_model

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
+
 from codecascade.generation.transport import LARGEST, NoReplyError
 
 
 class EventReader:
     """Cuts a stream of bytes into the data of its events, wherever the pieces of the stream end.
 
-    Of the fields only ``data`` is read; the others, and comments, say nothing here.
+    A byte order mark at its beginning is no part of it. Of the fields only ``data`` is read; the others, and
+    comments, say nothing here.
     """
 
     def __init__(self) -> None:
@@ -16,6 +19,7 @@ class EventReader:
         self._data: list[bytes] = []
         self._size = 0
         self._after_return = False
+        self._is_first = True
 
     def push(self, piece: bytes) -> list[bytes]:
         """The data of the events that are whole now.
@@ -42,6 +46,8 @@ class EventReader:
     def _end_line(self) -> bytes | None:
         line = bytes(self._line)
         self._line.clear()
+        if self._is_first:
+            line, self._is_first = line.removeprefix(codecs.BOM_UTF8), False
         if line:
             field, _, value = line.partition(b":")
             if field == b"data":

@@ -26,18 +26,12 @@ from dataclasses import replace
 from codecascade.generation.engine.admission import room_for
 from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sequence import Sequence
-from codecascade.generation.gateway.body import (
-    MOST_ALLOWED,
-    check_request,
-    next_tokens_body,
-    prompt_logprobs_body,
-)
-from codecascade.generation.gateway.pieces import Piece, as_told, piece_of
+from codecascade.generation.gateway.body import MOST_ALLOWED, check_request
+from codecascade.generation.gateway.pieces import Piece, as_told
 from codecascade.generation.gateway.probe import Abilities, probe
-from codecascade.generation.gateway.streams import Busy, Deadline, StreamedTransport
-from codecascade.generation.logprob_table import LogprobTable
-from codecascade.generation.openai_server import Refused, key_headers, served_context, server_url
-from codecascade.generation.replies import Body, is_over_context
+from codecascade.generation.gateway.streams import Busy
+from codecascade.generation.gateway.upstream import Patience, Upstream
+from codecascade.generation.openai_server import login_headers, served_context, server_url
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.generation.transport import NoReplyError, Transport
@@ -46,14 +40,12 @@ from codecascade.ground.merging import merged
 from codecascade.tokens.healing import spelled
 from codecascade.tokens.tokenizer import Tokenizer
 
-_LONGEST_WAIT = 10.0
-
 
 class Gateway:
     """See :class:`~codecascade.generation.streaming.StreamingGenerator`.
 
     Args:
-        url: of the server, with or without ``/v1``.
+        url: of the server, with or without ``/v1``; a login in it is sent and shown nowhere.
         model: the name by which it serves the model.
         tokenizer: the model's.
         name: what clients call the model; None: the same.
@@ -85,11 +77,9 @@ class Gateway:
         attempts: int = 3,
         first_wait: float = 0.25,
     ) -> None:
-        self.url, self.model = server_url(url), model
+        self.url = server_url(url)
         self._name, self._tokenizer = name or model, tokenizer
-        self._timeout, self._silence = timeout, silence
-        self._attempts, self._first_wait = attempts, first_wait
-        headers = key_headers(key)
+        headers = login_headers(url, key)
         first = Transport(1, headers)
         told = served_context(
             first, self.url, model, timeout=timeout, attempts=attempts, first_wait=first_wait
@@ -98,7 +88,14 @@ class Gateway:
             raise UserError("does not tell the length of its context; give it by --context", file=self.url)
         self._context = min(length for length in (told, context) if length is not None)
         self.abilities: Abilities = probe(first, self.url, model, tokenizer)
-        self._transport = StreamedTransport(connections, headers)
+        self._upstream = Upstream(
+            self.url,
+            model,
+            self.abilities,
+            connections=connections,
+            headers=headers,
+            patience=Patience(timeout, silence, attempts, first_wait),
+        )
         self._load = Load()
         self._refuses: str | None = None
 
@@ -127,7 +124,7 @@ class Gateway:
     async def close(self) -> None:
         """Refuse new requests and close the connections."""
         self._refuses = "the server has shut down"
-        await self._transport.aclose()
+        await self._upstream.aclose()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """See :meth:`~codecascade.generation.streaming.StreamingGenerator.stream`.
@@ -150,7 +147,9 @@ class Gateway:
         self._count(running=1, prompt_tokens=len(request.ids))
         try:
             if request.sampling.prompt_logprobs is not None:
-                state.prompt_logprobs = await self._prompt_logprobs(request)
+                state.prompt_logprobs = await self._upstream.prompt_logprobs(request)
+            elif not state.room:
+                await self._upstream.read(Sequence(state, request.sample_numbers[0], self._tokenizer))
             samples = [self._sample(state, number) for number in request.sample_numbers]
             async with aclosing(merged(samples)) as deltas:
                 async for place, delta in deltas:
@@ -165,11 +164,6 @@ class Gateway:
         request = state.request
         sequence = Sequence(state, number, self._tokenizer)
         if not state.room:
-            try:
-                async with aclosing(self._pieces(sequence, most=1)) as pieces:
-                    await anext(pieces, None)
-            except (Busy, NoReplyError) as trouble:
-                await self._wait(trouble, self._attempts)
             yield sequence.end_without_text()
             return
         allowed: list[int] | None = None
@@ -179,7 +173,7 @@ class Gateway:
             most = 1 if allowed is not None else sequence.room
             disagrees = False
             try:
-                async with aclosing(self._pieces(sequence, most=most, allowed=allowed)) as pieces:
+                async with aclosing(self._upstream.pieces(sequence, most=most, allowed=allowed)) as pieces:
                     async for piece in pieces:
                         deltas, disagrees = self._read(sequence, piece, is_step=allowed is not None)
                         for delta in deltas:
@@ -191,7 +185,7 @@ class Gateway:
                 failures = 1 if got_on else failures + 1
                 if sequence.has_untold_text:
                     raise RunFailed(f"{self.url}: {trouble}; the text can't be continued") from None
-                await self._wait(trouble, failures)
+                await self._upstream.wait(trouble, failures)
                 continue
             if allowed is not None and len(sequence.ids) == length:
                 disagrees = True
@@ -259,86 +253,6 @@ class Gateway:
         # a text may end by itself.
         is_token = isinstance(piece.stop_reason, int) or sequence.request.grammar is None
         return [*deltas, sequence.end("stop", piece.stop_reason, tokens=int(is_token))], False
-
-    # ---------------------------------------------------------------- HTTP
-
-    def _pieces(
-        self, sequence: Sequence, *, most: int, allowed: list[int] | None = None
-    ) -> AsyncGenerator[Piece, None]:
-        """The next tokens of a text; see :meth:`_answer`."""
-        body = next_tokens_body(self.model, sequence, self.abilities, most=most, allowed=allowed)
-        return self._answer(body, sequence.request.sampling.logprobs)
-
-    async def _prompt_logprobs(self, request: Request) -> LogprobTable:
-        """Of the tokens of a prompt from ``scored_from`` on.
-
-        Raises:
-            UserError: the server refuses it, or does not know them.
-            RunFailed, QueueFull: it does not answer.
-        """
-        body, wanted = prompt_logprobs_body(self.model, request), request.sampling.prompt_logprobs
-        length, failures = len(request.ids), 0
-        while True:
-            told = LogprobTable()
-            try:
-                async with aclosing(self._answer(body, wanted)) as pieces:
-                    async for piece in pieces:
-                        told.extend(piece.tokens)
-            except (Busy, NoReplyError) as trouble:
-                failures += 1
-                await self._wait(trouble, failures)
-                continue
-            if [token.token for token in told][:length] != list(request.ids):
-                raise UserError(
-                    "the server behind this one tells no log-probabilities of a prompt", key="echo"
-                )
-            return LogprobTable(told[index] for index in range(request.scored_from, length))
-
-    async def _answer(self, body: Body, wanted: int | None) -> AsyncGenerator[Piece, None]:
-        """The pieces of a streamed answer, up to its end.
-
-        Args:
-            wanted: how many of the likeliest tokens are wanted with each token; None for no log-probabilities.
-
-        Raises:
-            UserError: the server refuses the request.
-            RunFailed: it refuses everything, as it wants another key.
-            Busy, NoReplyError: it may answer when asked again.
-        """
-        deadline = Deadline(self._timeout)
-        try:
-            async with aclosing(
-                self._transport.events(f"{self.url}/v1/completions", body, deadline)
-            ) as events:
-                async for event in events:
-                    piece = piece_of(event, wanted)
-                    if piece.is_progress:
-                        # Only what brings the text on: events without end are silence, too.
-                        deadline.extend(self._silence)
-                        yield piece
-                    if piece.finish_reason is not None:
-                        return
-        except Refused as refusal:
-            if refusal.status in (400, 413, 422) or is_over_context(refusal.message):
-                raise UserError(
-                    f"the server behind this one refuses the request: {refusal.message}"
-                ) from None
-            raise RunFailed(f"{self.url} refuses requests ({refusal})") from None
-        raise NoReplyError("the answer ends before its text", reached=True)
-
-    async def _wait(self, trouble: Busy | NoReplyError, failures: int) -> None:
-        """Wait for the next attempt.
-
-        Raises:
-            QueueFull: there is none, and the server has no room.
-            RunFailed: there is none.
-        """
-        if failures >= self._attempts:
-            if isinstance(trouble, Busy) and trouble.status in (429, 503):
-                raise QueueFull(f"the server behind this one has no room ({trouble})") from None
-            raise RunFailed(f"{self.url} gave no answer in {failures} attempts, at last: {trouble}") from None
-        asked = trouble.wait if isinstance(trouble, Busy) else 0.0
-        await asyncio.sleep(min(max(self._first_wait * 2 ** (failures - 1), asked), _LONGEST_WAIT))
 
     def _count(self, **counts: int) -> None:
         self._load = self._load.plus(**counts)

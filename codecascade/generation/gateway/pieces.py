@@ -14,6 +14,8 @@ from codecascade.generation.transport import NoReplyError, plain
 
 _PREFIX = "token_id:"
 _MOST_AT_ONCE = 100_000
+_OF_CHATS = frozenset({"delta", "message"})
+"""Where replies to dialogues have their text."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,41 @@ def piece_of(event: Body, wanted: int | None) -> Piece:
         # the last event of those who count tokens
         return Piece((), "", None, None)
     choice = choices[0]
-    text = choice.get("text", "") if isinstance(choice, dict) else None
-    if text is None and isinstance(choice, dict):
-        text = ""
-    reason, stop = (
-        choice.get(key) if isinstance(choice, dict) else None for key in ("finish_reason", "stop_reason")
-    )
-    if not isinstance(text, str) or not isinstance(reason, str | None):
+    if not isinstance(choice, dict):
         raise _strange(event)
-    return Piece(_tokens(choice, wanted), text, reason or None, stop if type(stop) in (int, str) else None)
+    text, reason, stop = choice.get("text"), choice.get("finish_reason"), choice.get("stop_reason")
+    if not isinstance(text, str | None) or not isinstance(reason, str | None):
+        raise _strange(event)
+    tokens = _tokens(choice, wanted)
+    if not tokens and "text" not in choice and (not reason or _OF_CHATS.intersection(choice)):
+        # what it says stands in other fields, and would be lost
+        raise _strange(event)
+    return Piece(tokens, text or "", reason or None, stop if type(stop) in (int, str) else None)
+
+
+class WholeCharacters:
+    """The texts of an answer, in which JSON may have cut a character into the halves of a UTF-16 pair.
+
+    A first half at a text's end waits for the next text; at the end of all it is dropped, as half a character in
+    bytes is.
+    """
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def push(self, text: str) -> str:
+        """A text with the half before it, and without the one at its end.
+
+        Raises:
+            NoReplyError: a half stands alone.
+        """
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            raise NoReplyError("a text with half a character", reached=True) from None
 
 
 def _tokens(choice: Body, wanted: int | None) -> tuple[TokenLogprobs, ...]:

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from codecascade.generation.gateway.gateway import Gateway
-from codecascade.generation.openai_server import key_headers
+from codecascade.generation.openai_server import login_headers
 from codecascade.generation.requests import Completion, Request
 from codecascade.generation.served.scoring import PromptScorer
 from codecascade.generation.streaming import Delta, QueueFull
@@ -96,7 +96,7 @@ class ServedGenerator:
             raise UserError(
                 "does not tell the tokens that it chooses; set prompts = 'text' in [evaluate.server] to measure its "
                 "texts alone",
-                file=server.url,
+                file=gateway.url,
             )
         # A server may have less room than the model.
         self.context_length = gateway.context_length
@@ -108,7 +108,7 @@ class ServedGenerator:
         return PromptScorer(
             gateway.url,
             server.model,
-            key_headers(server.key),
+            login_headers(server.url, server.key),
             context=gateway.context_length,
             connections=self._concurrency,
             timeout=self._timeout,

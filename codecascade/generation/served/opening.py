@@ -13,7 +13,7 @@ import torch
 from codecascade.generation.backend import Backend, TextCompletion, TextRequest
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.generation.openai_server import SHORT_SECONDS, key_headers, server_url
+from codecascade.generation.openai_server import SHORT_SECONDS, login_headers, server_url
 from codecascade.generation.progress_lines import INTERVAL
 from codecascade.generation.replies import models_of
 from codecascade.generation.served.generator import ServedGenerator, ServerAddress
@@ -130,7 +130,7 @@ def _of_server(
     names = [settings.model] if settings.model is not None else [title, model, str(Path(model).resolve())]
 
     def connect() -> ServerAddress:
-        return ServerAddress(server_url(url), _served_name(url, names, model))
+        return ServerAddress(url, _served_name(url, names, model))
 
     about = {**about, "engine": "server", "address": server_url(url)}
     if settings.prompts == "text":
@@ -220,7 +220,7 @@ def _served_name(url: str, names: Sequence[str], model: str) -> str:
     """
     address = f"{server_url(url)}/v1/models"
     try:
-        reply = Transport(1, key_headers()).request("GET", address, SHORT_SECONDS)
+        reply = Transport(1, login_headers(url)).request("GET", address, SHORT_SECONDS)
         found = models_of(reply.json()) if reply.status == 200 else None
     except (NoReplyError, ValueError) as error:
         raise UserError(

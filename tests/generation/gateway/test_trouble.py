@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import codecs
 import json
 import time
 from collections.abc import Callable
@@ -52,6 +54,9 @@ def broken(server: VllmServer, body: dict[str, Any], events: int, *end: Any) -> 
         lambda server, body: [b'data: {"choices": 5}\n\n'],
         lambda server, body: [b'data: {"choices": [5]}\n\n'],
         lambda server, body: [b'data: {"choices": [{"text": 5}]}\n\n'],
+        lambda server, body: [event({"choices": [{"delta": {"content": "a"}}]})],
+        lambda server, body: [event({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]})],
+        lambda server, body: [event({"choices": [{"content": "a"}]})],
         lambda server, body: [b"data: " + b"[" * 100_000 + b"\n\n"],
         lambda server, body: [b'data: {"choices": [{"text": "x"}]}\n\n'],
         lambda server, body: [event({"error": {"message": "an accident", "code": 500}})],
@@ -116,7 +121,7 @@ def test_silence_and_events_that_say_nothing(server: VllmServer) -> None:
         server.behave = lambda number, body, steps=steps: steps * 600  # type: ignore[misc]
         at = gateway(server, attempts=1)
         # when the server has said what it is
-        at._timeout = at._silence = 0.2
+        at._upstream.patience.timeout = at._upstream.patience.silence = 0.2
         began = time.monotonic()
         with pytest.raises(RunFailed, match="in time"):
             ask(at, REQUEST)
@@ -146,6 +151,49 @@ def test_text_without_tokens_can_not_be_continued(server: VllmServer) -> None:
     assert ask(gateway(server), REQUEST)[-1].finish_reason == "length"
 
 
+def test_characters_that_come_in_halves(server: VllmServer) -> None:
+    """JSON cuts a character beyond the first 65,536 into two, and events may part them."""
+    server.knows, server.strict = frozenset(), True
+
+    def writes(*texts: str) -> None:
+        choices = [{"text": text, "finish_reason": None} for text in texts]
+        choices.append({"text": "", "finish_reason": "length"})
+        server.behave = lambda number, body: [event({"choices": [choice]}) for choice in choices]
+
+    writes("a\ud83d", "\ude42b", "\ud83d\ude42", "c\ud83d")
+    assert texts(ask(gateway(server), REQUEST))[0][0] == "a\U0001f642b\U0001f642c"
+    for alone in ("\ude42", "\ud83dx"):
+        writes(alone)
+        with pytest.raises(RunFailed, match="3 attempts, at last: a text with half a character"):
+            ask(gateway(server), REQUEST)
+
+
+def test_reading_a_prompt_alone_is_tried_again(server: VllmServer) -> None:
+    request = Request((5, 6, 7), SamplingParams(0), samples=2)
+    server.behave = lambda number, body: (503, "") if number <= 2 else None
+    assert [delta.finish_reason for delta in ask(gateway(server), request)] == ["length", "length"]
+    assert len(server.requests) == 3, "two samples of no tokens read the prompt once"
+    server.requests.clear()
+    server.behave = lambda number, body: (500, "")
+    with pytest.raises(RunFailed, match="in 3 attempts"):
+        ask(gateway(server), request)
+    assert len(server.requests) == 3
+    with pytest.raises(RunFailed, match="in 1 attempt,"):
+        ask(gateway(server, attempts=1), request)
+
+
+def test_a_prompt_that_was_scored_is_not_read_again(server: VllmServer) -> None:
+    logprobs = {
+        "tokens": [f"token_id:{token}" for token in (5, 6, 7, 9)],
+        "token_logprobs": [None, -1, -2, -3],
+    }
+    choice = {"text": "x", "finish_reason": "length", "logprobs": logprobs}
+    server.behave = lambda number, body: [event({"choices": [choice]})]
+    [delta] = ask(gateway(server), Request((5, 6, 7), SamplingParams(0, prompt_logprobs=0)))
+    assert [entry.logprob for entry in delta.prompt_logprobs] == [-1.0, -2.0]
+    assert [body.get("echo") for body in server.requests] == [True]
+
+
 def test_one_sample_that_fails_ends_all(server: VllmServer) -> None:
     server.behave = lambda number, body: (400, {"error": {"message": "no"}}) if number == 2 else None
     server.pause = 0.01
@@ -167,9 +215,11 @@ def test_events_are_bounded() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
 def test_events_do_not_depend_on_how_they_are_cut(size: int) -> None:
     data = b"data: a\r\n\r\n:x\ndata:b\ndata: c\n\n\n\ndata\n\nother: d\r\rdata: e\r\rdata: half"
-    reader = EventReader()
-    found = [entry for at in range(0, len(data), size) for entry in reader.push(data[at : at + size])]
-    assert found == [b"a", b"b\nc", b"", b"e"]
+    for mark in (b"", codecs.BOM_UTF8):
+        stream, reader = mark + data, EventReader()
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        found = [entry for piece in pieces for entry in reader.push(piece)]
+        assert found == [b"a", b"b\nc", b"", b"e"]
 
 
 # ---------------------------------------------------------------- servers that are none for us
@@ -205,7 +255,27 @@ def test_another_context(server: VllmServer) -> None:
 def test_keys_are_sent(server: VllmServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-5")
     gateway(server)
-    assert server.keys == ["Bearer sk-5"]
+    assert set(server.keys) == {"Bearer sk-5"}
+
+
+def test_a_login_in_the_address_is_sent_and_not_told(server: VllmServer) -> None:
+    url = server.url.replace("://", "://na%40me:pass%3Aword@")
+    at = Gateway(url, "small", server.tokenizer, first_wait=0.01)
+    assert at.url == server.url
+    server.behave = lambda number, body: (500, "")
+    with pytest.raises(RunFailed) as never:
+        ask(at, REQUEST)
+    server.behave = lambda number, body: (401, "")
+    with pytest.raises(RunFailed) as refused:
+        ask(Gateway(url, "small", server.tokenizer), REQUEST)
+    with pytest.raises(UserError) as unknown:
+        Gateway(url, "other", server.tokenizer)
+    assert "Basic" in str(server.keys[0])
+    login = f"Basic {base64.b64encode(b'na@me:pass:word').decode()}"
+    assert set(server.keys) == {login}
+    for error in (never.value, refused.value, unknown.value):
+        assert server.url in str(error)
+        assert "pass" not in str(error) and "me" not in str(error).partition(" ")[0]
 
 
 def test_draining(server: VllmServer, tokenizer: Tokenizer) -> None:

@@ -26,6 +26,7 @@ class VllmServer:
             ``strict`` is set.
         behave: ``(number, body)`` to what is sent instead of an answer: ``(status, object)``, or a list of bytes,
             pauses in seconds and functions to call; None for an answer.
+        keys: what each request has as its Authorization.
         requests: bodies of completions, those of probes left out.
         gone: how many clients closed their connection before the end.
         pause: seconds between two tokens.
@@ -76,6 +77,7 @@ class VllmServer:
                 self.send(*server.models)
 
             def do_POST(self) -> None:
+                server.keys.append(self.headers.get("Authorization"))
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/tokenize":
                     tokens = server.tokenizer.encode(body["prompt"])
