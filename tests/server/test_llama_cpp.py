@@ -157,7 +157,12 @@ def test_tokenize_and_back(client: TestClient, tokenizer: Tokenizer) -> None:
     assert data.decode().lstrip() == text
     assert client.post("/tokenize", json={"prompt": "a"}).json()["count"] >= 1
     assert client.post("/tokenize", json={}).status_code == 400
-    assert client.post("/detokenize", json={"tokens": [10**9]}).json()["content"] == ""
+    for wrong in (10**9, tokenizer.vocab_size):
+        refused = client.post("/detokenize", json={"tokens": [*found["tokens"], wrong]})
+        assert (
+            refused.status_code == 400
+            and f"no token has the id {wrong}" in refused.json()["error"]["message"]
+        )
 
 
 def test_apply_template_and_props(client: TestClient) -> None:

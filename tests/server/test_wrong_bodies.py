@@ -208,6 +208,25 @@ def test_messages_that_call_tools_are_refused_by_name(client: TestClient, path: 
     assert client.post(path, json={"model": "tiny", "messages": none, "stream": False}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("key", "call"),
+    [
+        ("tool_choice", "required"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+        ("function_call", {"name": "f"}),
+    ],
+)
+def test_calls_that_are_wanted_are_refused_and_offers_are_passed_over(
+    client: TestClient, key: str, call: Any
+) -> None:
+    functions = [{"name": "f", "parameters": {"type": "object"}}]
+    body = {"messages": MESSAGES, "functions": functions}
+    answer = client.post("/v1/chat/completions", json=body | {key: call})
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == key
+    for none in ("auto", "none", None):
+        assert client.post("/v1/chat/completions", json=body | {key: none}).status_code == 200
+
+
 def _all_bodies(body: type[Body] = Body) -> Iterator[type[Body]]:
     for each in body.__subclasses__():
         yield each

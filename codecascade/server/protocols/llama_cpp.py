@@ -23,7 +23,7 @@ from codecascade.server.protocols.llama_bodies import (
     sampled,
 )
 from codecascade.server.requests.gaps import Gap, Snippet, gap_prompt, template_prompt
-from codecascade.server.requests.prompts import chat_prompt, prepared, sampling, stops
+from codecascade.server.requests.prompts import chat_prompt, check_ids, prepared, sampling, stops
 from codecascade.server.requests.structured import grammar_of
 
 
@@ -90,6 +90,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/detokenize", summary="The text of tokens", response_model=None)
     async def detokenize(body: DetokenizeBody) -> Response:
+        check_ids(service.tokenizer, body.tokens, "tokens")
         text = await asyncio.to_thread(service.tokenizer.decode, body.tokens)
         return json_response({"content": text, "prompt": text})
 

@@ -28,7 +28,8 @@ class ChatBody(Structured, TokenFields):
 
     ``top_k``, ``min_p``, ``repetition_penalty`` and ``truncate_prompt_tokens`` are vLLM's. The last one may be -1,
     which leaves out the oldest turns where there is no room for all. ``n_predict`` is llama.cpp's name of
-    ``max_tokens``: llama.vim reads a prompt ahead with 0.
+    ``max_tokens``: llama.vim reads a prompt ahead with 0. ``function_call`` is OpenAI's older name
+    of ``tool_choice``.
     """
 
     model: str = ""
@@ -50,6 +51,7 @@ class ChatBody(Structured, TokenFields):
     logit_bias: LogitBias = Field(default_factory=dict)
     truncate_prompt_tokens: Literal[-1] | None = None
     tool_choice: str | dict[str, Any] = "auto"
+    function_call: str | dict[str, Any] = "auto"
     top_k: int = Field(0, ge=-1)
     min_p: float = Field(0.0, ge=0, le=1)
     repetition_penalty: float = Field(1.0, gt=0, le=100)
@@ -62,8 +64,9 @@ def routes(service: Service) -> APIRouter:
     @router.post("/v1/chat/completions", summary="Reply to a dialogue", response_model=None)
     async def chat(body: ChatBody) -> Response:
         service.check_model(body.model)
-        if body.tool_choice not in ("auto", "none"):
-            raise ApiError(400, "this model calls no tools; leave it out", "tool_choice")
+        for key, wanted_call in (("tool_choice", body.tool_choice), ("function_call", body.function_call)):
+            if wanted_call not in ("auto", "none"):
+                raise ApiError(400, "this model calls no tools; leave it out", key)
         if body.n > service.limits.samples:
             raise ApiError(400, f"must be at most {service.limits.samples} (got {body.n})", "n")
         wanted = sampling(

@@ -302,11 +302,21 @@ def _mixed_ids(tokenizer: Tokenizer, prompt: Sequence[int | str]) -> list[int]:
     for index, part in enumerate(prompt):
         if isinstance(part, str):
             ids += tokenizer.encode_continuation(part) if index else tokenizer.encode(part, bos=True)
-        elif 0 <= part < tokenizer.vocab_size:
-            ids.append(part)
         else:
-            raise ApiError(400, f"no token has the id {part} (there are {tokenizer.vocab_size:,})", "prompt")
+            check_ids(tokenizer, [part], "prompt")
+            ids.append(part)
     return ids
+
+
+def check_ids(tokenizer: Tokenizer, ids: Sequence[int], key: str) -> None:
+    """See that all ids of a field are tokens.
+
+    Raises:
+        ApiError: one is none.
+    """
+    for token in ids:
+        if not 0 <= token < tokenizer.vocab_size:
+            raise ApiError(400, f"no token has the id {token} (there are {tokenizer.vocab_size:,})", key)
 
 
 def within_characters(service: Service, text: str, room: int, *, keep: bool = False) -> tuple[str, bool]:

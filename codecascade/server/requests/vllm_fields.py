@@ -9,7 +9,7 @@ from pydantic import Field
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
 from codecascade.server.requests.body import Body, TokenIds
-from codecascade.server.requests.prompts import Prompt
+from codecascade.server.requests.prompts import Prompt, check_ids
 
 _MOST_STOPS = 128
 
@@ -44,8 +44,7 @@ def with_token_fields(service: Service, prompt: Prompt, body: TokenFields) -> Pr
         ("stop_token_ids", body.stop_token_ids),
         ("allowed_token_ids", body.allowed_token_ids or ()),
     ):
-        if unknown := [token for token in ids if token >= tokenizer.vocab_size]:
-            raise ApiError(400, f"no token has the id {unknown[0]} (there are {tokenizer.vocab_size:,})", key)
+        check_ids(tokenizer, ids, key)
     own = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
     ends = frozenset(body.stop_token_ids).union(() if body.ignore_eos else own)
     # A token that may not end the text may not stand in it either.
