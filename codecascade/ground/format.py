@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from codecascade.ground.errors import one_line
 
 LOGIN = re.compile(r"^((?:\w+://)?)([^/?#]*)@")
 """What stands before the host of a URL, which begins behind the last ``@``: the scheme; a name and a password."""
+_SERVER_LOGIN = re.compile(r"(\bhttps?://)[^/?#\s]*@")
 _LONGEST_NAME = 100
 _PERIODS = (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -78,6 +80,15 @@ def without_login(url: str) -> str:
     'http://localhost:8000/v1'
     """
     return LOGIN.sub(r"\1", url)
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """A command of codecascade as reports keep it, to be copied into a shell; without logins of servers.
+
+    >>> shown_command(["run", "a recipe", "--set", "teacher.endpoint=http://name:password@localhost"])
+    "codecascade run 'a recipe' --set teacher.endpoint=http://localhost"
+    """
+    return shlex.join(["codecascade", *(_SERVER_LOGIN.sub(r"\1", argument) for argument in arguments)])
 
 
 def _lasting(count: int, unit: str) -> str:

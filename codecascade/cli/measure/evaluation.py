@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.cli.measure import evaluation_options as eval_options
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import shown_command
 
 if TYPE_CHECKING:
     from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -231,7 +231,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.ground.files.locks import FolderLock
     from codecascade.reports.evaluation.report import write_evaluation_report
 
-    command = shlex.join(["codecascade", *invocation])
+    command = shown_command(invocation)
     with FolderLock(folder):
         check_results_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr
 from codecascade.ground.choices import PromptForm, SandboxMode, Selection, Weights
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import shown_command
 
 if TYPE_CHECKING:
     from codecascade.generation.backend import Backend
@@ -218,7 +218,7 @@ def self_instruct(
             summary = run_self_instruct(
                 settings, backends, box, output, benchmarks=benchmarks, progress=display.progress
             )
-        write_self_instruct_report(output, command=shlex.join(["codecascade", *invocation]))
+        write_self_instruct_report(output, command=shown_command(invocation))
     print_summary(summary, output)
     summary.require_dialogues()
 

@@ -8,6 +8,7 @@ from typing import Any
 from codecascade.evaluation.benchmark_settings import COMMON, CommonSettings
 from codecascade.evaluation.running.work import sampling_for
 from codecascade.evaluation.task import Benchmark
+from codecascade.ground.format import without_login
 
 
 def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, Any]:
@@ -23,6 +24,9 @@ def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, A
         values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
     if (kind := benchmark.settings) is not None:
         own = settings.own(kind).model_dump(mode="json")
+        # results are read by others than those who have the login of a judge's server
+        if isinstance(address := own.get("judge_endpoint"), str):
+            own["judge_endpoint"] = without_login(address)
         values |= {f"{kind.key}.{name}": value for name, value in own.items()}
     return values
 

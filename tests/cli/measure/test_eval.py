@@ -117,7 +117,7 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     server.behave = half
     arguments = [
         "--endpoint",
-        server.url,
+        server.url.replace("://", "://me:secret@"),
         "--model",
         "small",
         "--benchmark",
@@ -138,6 +138,8 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     assert len([path for path, _ in server.requests]) == 3 + 2, "two answers were kept"
     assert [row["passed"] for row in rows("out")] == [False, False, True, False]
     assert results("out")["model"] == {"endpoint": "small", "address": server.url}
+    assert f"--endpoint {server.url} " in results("out")["command"]
+    assert not [path for path in Path("out").rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
     code, _, err = run(capsys, *arguments, "--model", "big")
     assert code == 2 and "serves no model 'big'; it has small, other" in err
 

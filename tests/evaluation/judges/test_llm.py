@@ -9,8 +9,10 @@ import pytest
 from endpoint_server import Server, answered
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.judges.judge import Judge, JudgedAnswer, JudgedFacts
 from codecascade.evaluation.judges.table import make_judge
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.ground.errors import RunFailed, UserError
 
 
@@ -26,6 +28,13 @@ def judge_at(url: str | None, name: str = "truthfulqa", **settings: Any) -> Judg
     assert benchmark.judging is not None and benchmark.settings is not None
     given = {"judge": "llm", "judge_endpoint": url, "judge_model": "small"} | settings
     return make_judge(benchmark.judging, benchmark.settings(**given))  # type: ignore[arg-type]
+
+
+def test_the_login_of_its_server_is_in_no_result() -> None:
+    benchmark = BENCHMARKS["truthfulqa"]
+    judge = {"judge": "llm", "judge_endpoint": "http://me:secret@host:8000", "judge_model": "small"}
+    settings = EvaluateSettings.model_validate({"truthfulqa": judge})
+    assert used_settings(benchmark, settings)["truthfulqa.judge_endpoint"] == "http://host:8000"
 
 
 def test_each_answer_is_shown_with_its_references_and_the_reply_is_read(server: Server) -> None:
