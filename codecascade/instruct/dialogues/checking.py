@@ -16,6 +16,7 @@ from codecascade.instruct.dialogues.settings import DialogueSource, FormatName
 from codecascade.instruct.dialogues.turns import read_keys
 from codecascade.instruct.dialogues.usable import Usable
 from codecascade.tokens.chat import dialogue_tokens
+from codecascade.tokens.templates.renderer import RenderingTooLarge
 from codecascade.tokens.tokenizer import Tokenizer
 
 MOST_LISTED = 100
@@ -204,7 +205,16 @@ class DialogueChecker:
     def _count_tokens(self, found: FileCheck, row: Row, dialogue: Dialogue) -> None:
         if self._tokenizer is None or found.tokens is None:
             return
-        tokens, counts = dialogue_tokens(self._tokenizer, dialogue.messages), found.tokens
+        counts = found.tokens
+        try:
+            tokens = dialogue_tokens(self._tokenizer, dialogue.messages)
+        except RenderingTooLarge:
+            # as in training: it is far longer than a row, unless it is short and the template is at fault
+            if sum(len(message.content) for message in dialogue.messages) <= self._context + 1:
+                raise
+            counts.cut += 1
+            counts.too_long += 1
+            return
         learnt = set(tokens.answers) - dialogue.without_loss
         ends = [place for place, index in enumerate(tokens.answer_of, 1) if index in learnt]
         counts.total += len(tokens)

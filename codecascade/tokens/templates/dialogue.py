@@ -14,6 +14,7 @@ token after an answer.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +25,7 @@ from codecascade.ground.files.values import first_words, short
 from codecascade.tokens.messages import Message
 from codecascade.tokens.templates.control_text import Disguise, control_text
 from codecascade.tokens.templates.control_tokens import ControlToken, control_tokens
-from codecascade.tokens.templates.renderer import RENDERER, Rendered
+from codecascade.tokens.templates.renderer import RENDERER, Compared, Rendered
 from codecascade.tokens.templates.variables import template_variables
 from codecascade.tokens.tokenizer import Tokenizer, well_formed
 
@@ -72,9 +73,9 @@ class RenderedDialogue:
         Raises:
             UserError: the template refuses the messages.
         """
-        rendered, *prompts = self._render((len(self._messages), reply), *self._earlier_prompts())
+        rendered, prompts = self._compared(len(self._messages), reply, self._earlier_prompts())
         text = self._accepted(rendered)
-        cuts = [len(each.text) for each in prompts if _begins(text, each)]
+        cuts = [each.length for each in prompts if each.begins_it]
         tokens = control_tokens(self._tokenizer, text)
         return [token_id for piece in self._encoded(text, tokens, cuts) for token_id in piece.ids]
 
@@ -101,15 +102,12 @@ class RenderedDialogue:
         Raises:
             UserError: the template refuses the messages, or it can't be told which text is the last answer.
         """
-        count = len(self._messages)
-        ends = [(index + 1, False) for index in self._answers]
-        rendered, *others = self._render((count, False), *((index, True) for index in self._answers), *ends)
+        ways = [way for index in self._answers for way in ((index, True), (index + 1, False))]
+        rendered, parts = self._compared(len(self._messages), False, ways)
         text = self._accepted(rendered)
         tokens = control_tokens(self._tokenizer, text)
-        prompts, closed = others[: len(self._answers)], others[len(self._answers) :]
-        found = [
-            self._answer(text, tokens, asked, ended) for asked, ended in zip(prompts, closed, strict=True)
-        ]
+        prompts, closed = parts[::2], parts[1::2]
+        found = [self._answer(tokens, asked, ended) for asked, ended in zip(prompts, closed, strict=True)]
         if found and found[-1] is not None:
             spans = [
                 (*span, index) for index, span in zip(self._answers, found, strict=True) if span is not None
@@ -117,8 +115,8 @@ class RenderedDialogue:
         elif any(start < end for start, end in rendered.spans):
             spans = self._marked(rendered.spans)
         else:
-            return self._by_difference(rendered, prompts)
-        cuts = [len(asked.text) for asked in prompts if _begins(text, asked)]
+            return self._by_difference(rendered)
+        cuts = [asked.length for asked in prompts if asked.begins_it]
         return self._labelled(text, tokens, spans, cuts)
 
     def _labelled(
@@ -131,11 +129,14 @@ class RenderedDialogue:
         """The ids of ``text``, and for each the number of the span (start, end, number) that it begins in, or -1."""
         ids: list[int] = []
         answer_of: list[int] = []
+        spans = sorted(spans)
+        starts = [start for start, _, _ in spans]
         cuts = [*cuts, *(cut for start, end, _ in spans for cut in (start, end))]
         for piece in self._encoded(text, tokens, cuts):
             ids += piece.ids
-            inside = (number for start, end, number in spans if start <= piece.start < end)
-            answer_of += [next(inside, -1)] * len(piece.ids)
+            begun = bisect_right(starts, piece.start)
+            inside = begun > 0 and piece.start < spans[begun - 1][1]
+            answer_of += [spans[begun - 1][2] if inside else -1] * len(piece.ids)
         return ids, answer_of
 
     def _marked(self, blocks: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
@@ -156,17 +157,18 @@ class RenderedDialogue:
         answers = self._answers[len(self._answers) - len(spans) :]
         return [(start, end, index) for (start, end), index in zip(spans, answers, strict=True)]
 
-    def _by_difference(self, rendered: Rendered, prompts: Sequence[Rendered]) -> tuple[list[int], list[int]]:
+    def _by_difference(self, rendered: Rendered) -> tuple[list[int], list[int]]:
         """The prompt for the last answer, and that answer as the finished dialogue has it.
 
         Args:
             rendered: the finished dialogue.
-            prompts: the prompt for each of its answers.
 
         Raises:
             UserError: it can't be told what of the dialogue is the answer, or what ends it.
         """
-        text, asked, index = rendered.text, prompts[-1], self._answers[-1]
+        text, index = rendered.text, self._answers[-1]
+        earlier = [way for way in self._earlier_prompts() if way[0] != index]
+        asked, prompts = self._compared(index, True, earlier)
         variables = template_variables(
             self._tokenizer, [*self._messages[:index], ("assistant", _MARK)], prompt=False
         )
@@ -189,12 +191,7 @@ class RenderedDialogue:
             )
         whole = (begun + after)[:end]
         spans = [(len(asked.text), max(end, len(begun)), index)]
-        earlier = {count for count, _ in self._earlier_prompts()} - {index}
-        cuts = [
-            len(prompt.text)
-            for count, prompt in zip(self._answers, prompts, strict=True)
-            if count in earlier and _begins(whole, prompt)
-        ]
+        cuts = [prompt.length for prompt in prompts if prompt.begins_it]
         ids, answer_of = self._labelled(whole, control_tokens(self._tokenizer, whole), spans, cuts)
         if not tokens:
             # the template ends answers by white space; a model ends its own by the token that ends a document
@@ -204,32 +201,35 @@ class RenderedDialogue:
         return ids, answer_of
 
     def _answer(
-        self, text: str, tokens: Sequence[ControlToken], asked: Rendered, ended: Rendered
+        self, tokens: Sequence[ControlToken], asked: Compared, ended: Compared
     ) -> tuple[int, int] | None:
-        """Where an answer and the token that ends it stand in ``text``; None where the template does not tell."""
-        if ended.error is not None or not _begins(text, asked):
+        """Where an answer and the token that ends it stand in the text; None where the template does not tell."""
+        if ended.error is not None or not asked.begins_it:
             return None
-        start, limit = len(asked.text), _common_start(text, ended.text)
-        # a token that takes the white space after it takes the answer's, too
-        start = next((token.end for token in tokens if token.start < start < token.end), start)
+        start = asked.length
+        after = bisect_left(tokens, start, key=lambda token: token.start)
+        if after and start < tokens[after - 1].end:
+            # a token that takes the white space after it takes the answer's, too
+            start = tokens[after - 1].end
         stops = {*self._tokenizer.stop_ids, *turn_ends(self._tokenizer)}
-        end = next((token.end for token in tokens if token.start >= start and token.id in stops), None)
-        return None if end is None or end > limit else (start, end)
+        following = (tokens[number] for number in range(after, len(tokens)))
+        end = next((token.end for token in following if token.id in stops), None)
+        return None if end is None or end > ended.common else (start, end)
 
     def _earlier_prompts(self) -> list[tuple[int, bool]]:
         """The prompts of the answers that begin with white space."""
         earlier = [index for index in self._answers if self._messages[index][1][:1].isspace()]
         return [(index, True) for index in earlier] if len(earlier) <= _MOST_CUTS else []
 
-    def _render(self, *ways: tuple[int, bool]) -> list[Rendered]:
-        """For each of ``ways``, the first so many messages rendered, as a prompt for a reply where that is wanted."""
-        return RENDERER.render(
-            self._template,
-            [
-                template_variables(self._tokenizer, self._messages[:count], prompt=reply)
-                for count, reply in ways
-            ],
-        )
+    def _compared(
+        self, count: int, reply: bool, ways: Sequence[tuple[int, bool]]
+    ) -> tuple[Rendered, list[Compared]]:
+        """The first ``count`` messages rendered, as a prompt for a reply where that is wanted.
+
+        For each of ``ways``, which are fewer messages, also how their rendering is alike.
+        """
+        variables = template_variables(self._tokenizer, self._messages[:count], prompt=reply)
+        return RENDERER.compare(self._template, variables, ways)
 
     def _accepted(self, rendered: Rendered) -> str:
         if rendered.error is not None:
@@ -245,7 +245,7 @@ class RenderedDialogue:
         self, text: str, tokens: Sequence[ControlToken], cuts: Sequence[int]
     ) -> Iterator[_EncodedText]:
         """``text`` in ids, in order; no token reaches over one of the ``cuts``, unless it is one of ``tokens``."""
-        start = 0
+        start, cuts = 0, sorted({*cuts})
         for token in tokens:
             yield from self._text(text, start, token.start, cuts)
             yield _EncodedText(token.start, [token.id])
@@ -253,8 +253,8 @@ class RenderedDialogue:
         yield from self._text(text, start, len(text), cuts)
 
     def _text(self, text: str, start: int, end: int, cuts: Sequence[int]) -> Iterator[_EncodedText]:
-        """Text between control tokens, in ids."""
-        borders = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
+        """Text between control tokens, in ids; the cuts are in order."""
+        borders = [start, *cuts[bisect_right(cuts, start) : bisect_left(cuts, end)], end]
         for left, right in pairwise(borders):
             first, *rest = self._disguise.texts(text[left:right])
             if left == 0:
@@ -267,16 +267,6 @@ class RenderedDialogue:
                 ids += self._tokenizer.encode_continuation(part)
             if ids:
                 yield _EncodedText(left, ids)
-
-
-def _common_start(first: str, second: str) -> int:
-    """How many characters two texts begin with together."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
-
-
-def _begins(text: str, prompt: Rendered) -> bool:
-    return prompt.error is None and text.startswith(prompt.text)
 
 
 def _ambiguous(reason: str) -> UserError:

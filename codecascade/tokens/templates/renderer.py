@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ _WALL_SECONDS = 90.0
 _MEMORY = 768 << 20
 # What a template may write: so many characters, and so many for each character of the messages.
 _CHARACTERS, _TIMES = 1 << 20, 8
+# What is rendered in one request, in characters of messages; each message counts as so many more. With many turns,
+# the parts of a dialogue that are rendered are together far longer than the dialogue.
+_REQUEST, _REQUEST_TIMES, _MESSAGE = 1 << 20, 8, 64
+
+
+class RenderingTooLarge(UserError):
+    """A template takes too much processor time or memory: its own fault, or that of a dialogue without measure."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,26 @@ class Rendered:
     text: str = ""
     spans: tuple[tuple[int, int], ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A part of a dialogue as a template writes it, beside the whole dialogue.
+
+    Attributes:
+        length: of what the template wrote, in characters.
+        common: characters with which that and the whole dialogue begin together.
+        error: why the template refused the part.
+    """
+
+    length: int = 0
+    common: int = 0
+    error: str | None = None
+
+    @property
+    def begins_it(self) -> bool:
+        """Whether the whole dialogue begins with all of the part."""
+        return self.error is None and self.common == self.length
 
 
 class Renderer:
@@ -61,7 +89,8 @@ class Renderer:
         """What a template writes with each of several sets of variables.
 
         Raises:
-            UserError: the template can't be read, or takes too much time or memory.
+            UserError: the template can't be read.
+            RenderingTooLarge: it takes too much time or memory.
         """
         size = max((_size(variables) for variables in renders), default=0)
         request = {
@@ -70,14 +99,31 @@ class Renderer:
             "renders": list(renders),
             "characters": _CHARACTERS + _TIMES * size,
         }
-        return [
-            Rendered(
-                each.get("text", ""),
-                tuple((start, end) for start, end in each.get("spans", ())),
-                each.get("error"),
-            )
-            for each in self._ask(request)
-        ]
+        return [_rendered(each) for each in self._ask(request)]
+
+    def compare(
+        self, template: str, variables: Mapping[str, Any], ways: Sequence[tuple[int, bool]]
+    ) -> tuple[Rendered, list[Compared]]:
+        """What a template writes for a dialogue, and how its writing of parts of the dialogue is alike.
+
+        Args:
+            variables: of the whole dialogue.
+            ways: for each part how many of the messages it has, and whether a reply is to follow.
+
+        Raises as :meth:`render`.
+        """
+        request = {
+            "task": "compare",
+            "template": template,
+            "variables": variables,
+            "characters": _CHARACTERS + _TIMES * _size(variables),
+        }
+        whole, others = Rendered(), []
+        for some in _requests(variables["messages"], ways):
+            answer = self._ask({**request, "ways": some})
+            whole = _rendered(answer["whole"])
+            others += [Compared(**each) for each in answer["others"]]
+        return whole, others
 
     def literals(self, template: str) -> list[str]:
         """The strings that a template's expressions name. Raises as :meth:`render`."""
@@ -112,7 +158,7 @@ class Renderer:
                 self.close()
                 raise
         if "error" in reply:
-            raise _refused(reply["error"])
+            raise _refused(reply["error"], RenderingTooLarge if reply.get("too_large") else UserError)
         return reply["result"]
 
     def _exchange(self, line: bytes) -> bytes:
@@ -138,8 +184,9 @@ class Renderer:
     def _ended(self, process: subprocess.Popen[bytes]) -> UserError:
         code = process.wait()
         if code == -signal.SIGPROF:
-            return _refused(f"takes more than {self.cpu_seconds:g} s of processor time")
-        return _refused(f"broke the process that renders it (exit code {code})")
+            reason = f"takes more than {self.cpu_seconds:g} s of processor time"
+            return _refused(reason, RenderingTooLarge)
+        return _refused(f"broke the process that renders it (exit code {code})", RenderingTooLarge)
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -162,5 +209,27 @@ def _size(variables: Mapping[str, Any]) -> int:
     return sum(len(message["content"]) for message in variables.get("messages", ()))
 
 
-def _refused(reason: str) -> UserError:
-    return UserError(f"the tokenizer's chat template {first_words(Exception(reason))}", key="chat_template")
+def _requests(
+    messages: Sequence[Mapping[str, Any]], ways: Sequence[tuple[int, bool]]
+) -> Iterator[list[tuple[int, bool]]]:
+    """``ways`` in lists, each of as much as is rendered in one request; at least one list."""
+    sizes = list(accumulate((len(message["content"]) + _MESSAGE for message in messages), initial=0))
+    most = max(_REQUEST, _REQUEST_TIMES * sizes[-1])
+    some: list[tuple[int, bool]] = []
+    size = 0
+    for count, reply in ways:
+        if some and size + sizes[count] > most:
+            yield some
+            some, size = [], 0
+        some.append((count, reply))
+        size += sizes[count]
+    yield some
+
+
+def _rendered(answer: Mapping[str, Any]) -> Rendered:
+    spans = tuple((start, end) for start, end in answer.get("spans", ()))
+    return Rendered(answer.get("text", ""), spans, answer.get("error"))
+
+
+def _refused(reason: str, kind: type[UserError] = UserError) -> UserError:
+    return kind(f"the tokenizer's chat template {first_words(Exception(reason))}", key="chat_template")

@@ -6,7 +6,8 @@ interpreter. So it runs here, where the kernel ends what takes too long or too m
 (``SIGPROF``), address space, output, no new files. What breaks this process breaks nothing else.
 
 Each line of standard input is a JSON object with ``task``; each line of standard output is ``{"result": ...}`` or
-``{"error": "..."}``. The arguments are seconds of processor time a request, and bytes of memory.
+``{"error": "..."}``, with ``too_large`` where the memory was too small. The arguments are seconds of processor time a
+request, and bytes of memory.
 """
 
 from __future__ import annotations
@@ -157,6 +158,36 @@ def render_one(template: jinja2.Template, variables: dict[str, Any], most: int) 
     return {"text": "".join(written), "spans": blocks.spans}
 
 
+def compare(request: dict[str, Any]) -> dict[str, Any]:
+    """The ``whole`` dialogue rendered, and of each of ``ways`` (so many messages, for a reply) how it is alike.
+
+    ``length`` and ``common`` are characters: of the rendering, and of those with which both begin. So a dialogue is
+    asked for and sent once, and two renderings are in memory at a time, however many turns it has.
+    """
+    template, variables = compiled(request["template"]), request["variables"]
+    whole = render_one(template, variables, request["characters"])
+    others = []
+    for count, reply in request["ways"]:
+        part = {**variables, "messages": variables["messages"][:count], "add_generation_prompt": reply}
+        other = render_one(template, part, request["characters"])
+        text = other.get("text", "")
+        alike = {"length": len(text), "common": common_start(whole.get("text", ""), text)}
+        others.append({"error": other["error"]} if "error" in other else alike)
+    return {"whole": whole, "others": others}
+
+
+def common_start(first: str, second: str) -> int:
+    """How many characters two texts begin with together."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def literals(request: dict[str, Any]) -> list[str]:
     """The strings that a template's expressions name."""
     tree = ENVIRONMENT.parse(request["template"])
@@ -176,7 +207,11 @@ _EVERYTHING = (
     "{{ '%s'|format(items | length) if items is sequence }}"
 )
 
-TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {"render": render, "literals": literals}
+TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "render": render,
+    "compare": compare,
+    "literals": literals,
+}
 
 
 def answer(line: bytes) -> str:
@@ -187,7 +222,7 @@ def answer(line: bytes) -> str:
     except jinja2.exceptions.TemplateSyntaxError as error:
         return json.dumps({"error": f"line {error.lineno}: {error.message}"})
     except MemoryError:
-        return json.dumps({"error": "takes more memory than any chat template needs"})
+        return json.dumps({"error": "takes more memory than any chat template needs", "too_large": True})
     except RecursionError:
         return json.dumps({"error": "calls itself without an end"})
     except Exception as error:

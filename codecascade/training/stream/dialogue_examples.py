@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from itertools import accumulate
 
 import numpy as np
 
 from codecascade.tokens.chat import DialogueTokens, Message, dialogue_tokens
+from codecascade.tokens.templates.renderer import RenderingTooLarge
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.examples import TrainingExample
 from codecascade.training.stream.settings import ChatSettings
 
 _NO_IDS = np.zeros(0, np.int32)
 _NO_WEIGHTS = np.zeros(0, np.float32)
+# A dialogue of so many characters for each token of a row is encoded whole at once; a turn has at least so many.
+_CHARACTERS, _TURN = 8, 32
+Encode = Callable[[int], DialogueTokens]
+"""Encodes a dialogue up to a message, which is an answer."""
 
 
 def dialogue_example(
@@ -34,7 +42,8 @@ def dialogue_example(
         without_loss: indices of messages whose answers have no loss.
 
     Returns:
-        The example; without any ids where none of its answers begins in time (``truncated`` is true then).
+        The example; without any ids where none of its answers begins in time (``truncated`` is true then). So it is
+        of a dialogue that is longer than a row and that the chat template takes too much time or memory for.
     """
     if settings.system is not None and messages[0].role != "system":
         messages = [Message("system", settings.system), *messages]
@@ -45,19 +54,15 @@ def dialogue_example(
         if message.role == "assistant" and index not in without_loss
     ]
     learnt = answers[-1:] if settings.loss == "last" else answers
-    tokens = dialogue_tokens(tokenizer, messages[: answers[-1] + 1])
-    if epoch % len(learnt) and not {*learnt} <= {*tokens.answers}:
-        last = learnt[len(learnt) - 1 - epoch % len(learnt)]
-        learnt = learnt[: learnt.index(last) + 1]
-        tokens = dialogue_tokens(tokenizer, messages[: last + 1])
-    fitted = _fitted(tokens, learnt[-1], context)
-    truncated = fitted is None
+    try:
+        fitted, truncated = _in_context(tokenizer, messages, answers, learnt, context, settings, epoch)
+    except RenderingTooLarge:
+        # fewer characters than a row has tokens are never too long: then it is the template's fault
+        if sum(len(message.content) for message in messages) <= context:
+            raise
+        fitted = None
     if fitted is None:
-        # the answer that alone is to be learnt is at the end, which does not fit
-        can_be_cut = settings.too_long == "cut" and settings.loss == "all"
-        fitted = _cut(tokenizer, messages, tokens, learnt, context) if can_be_cut else None
-        if fitted is None:
-            return TrainingExample(_NO_IDS, _NO_WEIGHTS, document_id, indivisible=True, truncated=True)
+        return TrainingExample(_NO_IDS, _NO_WEIGHTS, document_id, indivisible=True, truncated=True)
     weights = np.isin(np.array(fitted.answer_of), learnt)
     return TrainingExample(
         np.array(fitted.ids, np.int32),
@@ -66,6 +71,79 @@ def dialogue_example(
         indivisible=True,
         truncated=truncated,
     )
+
+
+def _in_context(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    answers: Sequence[int],
+    learnt: Sequence[int],
+    context: int,
+    settings: ChatSettings,
+    epoch: int,
+) -> tuple[DialogueTokens | None, bool]:
+    """What of a dialogue fits, None if nothing does, and whether that is less than all."""
+    longest = context * _longest_token(tokenizer)
+    # what is not in a row in any case is not rendered either
+    messages = [Message(each.role, _beginning(each.content, longest)) for each in messages]
+
+    @cache
+    def encode(last: int) -> DialogueTokens:
+        return dialogue_tokens(tokenizer, messages[: last + 1])
+
+    reach = _reach(messages, answers, encode, context, longest)
+    within = learnt[: bisect_left(learnt, reach + 1)]
+    if within and epoch % len(learnt) and not {*within} <= {*encode(within[-1]).answers}:
+        learnt = learnt[: len(learnt) - epoch % len(learnt)]
+        within = within[: len(learnt)]
+    fitted = _fitted(encode(within[-1]), within[-1], context) if within else None
+    if fitted is not None and len(within) == len(learnt):
+        return fitted, False
+    # the answer that alone is to be learnt is at the end, which does not fit
+    if not within or settings.too_long != "cut" or settings.loss != "all":
+        return None, True
+    return (_cut(encode, within, context) if fitted is None else fitted), True
+
+
+@lru_cache(maxsize=8)
+def _longest_token(tokenizer: Tokenizer) -> int:
+    """The most characters that one token stands for."""
+    return max(map(len, tokenizer.vocabulary))
+
+
+def _beginning(text: str, characters: int) -> str:
+    """A text, or of one that is longer than any row as much as is still too long, with or without white space."""
+    if len(text) <= characters or len(text.strip()) <= characters:
+        return text
+    # a letter at the end, since a template may strip what it is given
+    return text[: len(text) - len(text.lstrip()) + characters] + "x"
+
+
+def _reach(
+    messages: Sequence[Message], answers: Sequence[int], encode: Encode, context: int, longest: int
+) -> int:
+    """The last answer that may begin within ``context`` tokens; -1: none.
+
+    Twice as much of the dialogue is encoded each time, until its last answer begins too late. So of a dialogue that
+    is far longer than the row only its beginning is ever encoded.
+
+    Args:
+        longest: the most characters of so many tokens.
+    """
+    texts = list(accumulate((len(message.content.strip()) for message in messages), initial=0))
+    possible = [index for index in answers if texts[index] <= longest]
+    sizes = [texts[index + 1] + index * _TURN for index in possible]
+    size, tried = _CHARACTERS * context, -1
+    while tried < len(possible) - 1:
+        tried = max(tried + 1, bisect_left(sizes, size + 1) - 1)
+        if tried < len(possible) - 1 and not _begins(encode(possible[tried]), possible[tried], context):
+            break
+        size = 2 * max(size, sizes[tried])
+    return possible[tried] if possible else -1
+
+
+def _begins(tokens: DialogueTokens, answer: int, context: int) -> bool:
+    return answer in tokens.answer_of[:context]
 
 
 def _fitted(tokens: DialogueTokens, last: int, context: int) -> DialogueTokens | None:
@@ -80,26 +158,22 @@ def _fitted(tokens: DialogueTokens, last: int, context: int) -> DialogueTokens |
     return DialogueTokens(tokens.ids[:context], tokens.answer_of[:context])
 
 
-def _cut(
-    tokenizer: Tokenizer,
-    messages: Sequence[Message],
-    tokens: DialogueTokens,
-    learnt: Sequence[int],
-    context: int,
-) -> DialogueTokens | None:
+def _cut(encode: Encode, learnt: Sequence[int], context: int) -> DialogueTokens | None:
     """The dialogue up to the last of the ``learnt`` answers with which it fits.
 
     If not even the first one fits, that answer loses its end; None if it would lose all.
     """
-    ends = {index: position + 1 for position, index in enumerate(tokens.answer_of)}
-    for index in reversed(learnt):
-        # An answer that is known to end too late needs no second encoding.
-        if ends.get(index, 0) > context or index == learnt[-1]:
-            continue
-        shorter = _fitted(dialogue_tokens(tokenizer, messages[: index + 1]), index, context)
+    ends = {index: position + 1 for position, index in enumerate(encode(learnt[-1]).answer_of)}
+
+    def too_late(answer: int) -> bool:
+        # where a format writes all answers alike, their ends are known
+        return ends[answer] > context if answer in ends else not _begins(encode(answer), answer, context)
+
+    for index in reversed(learnt[: bisect_left(learnt, True, hi=len(learnt) - 1, key=too_late)]):
+        shorter = _fitted(encode(index), index, context)
         if shorter is not None:
             return shorter
-    first = dialogue_tokens(tokenizer, messages[: learnt[0] + 1])
-    if learnt[0] not in first.answer_of[:context]:
+    first = encode(learnt[0])
+    if not _begins(first, learnt[0], context):
         return None
     return DialogueTokens(first.ids[:context], first.answer_of[:context])

@@ -27,6 +27,9 @@ from codecascade.training.stream.stream_sources import ExampleSequence
 
 LOOK_AHEAD = 32
 """The number of examples that may wait."""
+# How often as many examples as a source has are drawn for one that can be trained on. Each epoch deals them anew, so
+# that a stream that draws so often misses the only one with a probability of e^-100.
+_MOST_EPOCHS = 100
 
 Key = tuple[int, int]
 """An example: the index of its source, and its number in the source's sequence."""
@@ -161,7 +164,12 @@ class LogicalStream:
 
     def _next_example(self, source: int, counts: Counter[str]) -> TrainingExample:
         """A source's next example; draws with nothing to train on are passed over."""
-        for _ in range(len(self._sequences[source].source.table) + 100):
+        sequence = self._sequences[source]
+        often = len(sequence.source.table) + 100
+        for drawn in range(_MOST_EPOCHS * often):
+            # other streams may have had all that there is
+            if drawn == often and not sequence.has_any:
+                break
             key = self._next_key(source)
             example = self._make(key)
             if example is not None and len(example):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
@@ -159,6 +160,12 @@ class ExampleSequence:
         if self.source.granularity == "function":
             return self._function(table[row], epoch)
         return self._document(row, epoch)
+
+    @cached_property
+    def has_any(self) -> bool:
+        """Whether anything of the source can be trained on. The whole table is looked at until something can."""
+        examples = map(self.example, range(len(self.source.table)))
+        return any(example is not None and len(example) for example in examples)
 
     def _dialogue(self, dialogue: DialogueRow, epoch: int) -> TrainingExample:
         try:

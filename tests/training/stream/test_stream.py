@@ -327,3 +327,14 @@ def test_user_errors() -> None:
     ):
         with pytest.raises(UserError, match="'a' gives nothing to train on"):
             make_stream(source).batch(range(1))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_a_source_of_which_little_is_usable_goes_on(rows: int) -> None:
+    """A row's stream sees some of the examples of an epoch only, and none of the usable ones for many epochs."""
+    source = StreamSource("a", 1, random_documents([100, *[9] * 79]), min_characters=50)
+    for seed in range(4):
+        stream = make_stream(source, rows=rows, seed=seed)
+        for _ in range(3):
+            batch = stream.batch(range(rows))
+            assert {name for row in batch.documents for name in row} == {"d0"}
