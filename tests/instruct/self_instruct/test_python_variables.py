@@ -66,6 +66,74 @@ def test_a_variable_that_may_have_changed_is_forgotten(change: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x = [1]\nassert f(x) == 1\nassert f(x) == 2", ["assert f([1]) == 1"]),
+        ("x = [1]\nself.assertEqual(f(x), 1)\nself.assertEqual(f(x), 2)", ["assert f([1]) == 1"]),
+        ("x = [1]\nassert f(x.pop()) == 1\nassert f(x) == 2", ["assert f([1].pop()) == 1"]),
+        ("x = [1]\nresult = f(x)\nassert f(x) == 2\nassert result == 3", ["assert f([1]) == 3"]),
+        ("x = [[1]]\nassert f(list(x)) == 1\nassert f(x) == 2", ["assert f(list([[1]])) == 1"]),
+        ("i = iter([1])\nassert f(next(i)) == 1\nassert f(i) == 2", ["assert f(next(iter([1]))) == 1"]),
+        ("i = iter([1])\nassert f(sum(i)) == 1\nassert f(i) == 2", ["assert f(sum(iter([1]))) == 1"]),
+        (
+            "i = iter([1])\nassert [f(x) for x in i] == 1\nassert f(i) == 2",
+            ["assert [f(x) for x in iter([1])] == 1"],
+        ),
+    ],
+)
+def test_what_an_assertion_hands_to_a_call_may_have_changed(text: str, expected: list[str]) -> None:
+    assert PYTHON.assertions(text) == expected
+
+
+@pytest.mark.parametrize("value", ["-1", "'a' + 'b'", "(1, -2)", "None"])
+def test_a_value_that_nothing_changes_stays(value: str) -> None:
+    text = f"x = {value}\nassert f(x) == 1\nassert g(x) == 2"
+    assert len(PYTHON.assertions(text)) == 2
+
+
+def test_python_s_own_functions_change_no_list() -> None:
+    text = "x = [1, 2]\ny = f(3)\nassert f(len(x), list(x)) == 1\nassert f(sorted(x)) == 2\n"
+    text += "assert len(y) == 1\nassert y == 2"
+    assert PYTHON.assertions(text) == [
+        "assert f(len([1, 2]), list([1, 2])) == 1",
+        "assert f(sorted([1, 2])) == 2",
+        "assert len(f(3)) == 1",
+        "assert f(3) == 2",
+    ]
+
+
+def test_a_class_s_attributes_are_no_variables_of_its_methods() -> None:
+    methods = "    def test_f(self):\n        assert f(x) == 1\n        assert f(y) == 1\n"
+    assert PYTHON.assertions(f"x = 1\nclass T:\n    x = 2\n    y = 3\n{methods}") == ["assert f(1) == 1"]
+    assert PYTHON.assertions(f"x = [1]\nclass T:\n    x.append(2)\n{methods}") == []
+    assert PYTHON.assertions("class T:\n    x = 2\n    assert f(x) == 1") == ["assert f(2) == 1"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "with pytest.raises(ValueError):",
+        "with self.assertRaises(ValueError) as caught:",
+        "with suppress(ValueError), self.subTest():",
+        "try:\n    pass\nexcept ValueError:",
+        "try:",
+    ],
+)
+def test_what_may_be_meant_to_fail_is_left_out(block: str) -> None:
+    end = "\nfinally:\n    pass" if block == "try:" else ""
+    assert PYTHON.assertions(f"{block}\n    assert f(1) == 1{end}\nassert f(2) == 2") == ["assert f(2) == 2"]
+
+
+def test_a_block_of_unittest_that_only_names_its_case_is_read() -> None:
+    assert PYTHON.assertions("with self.subTest(i=1):\n    assert f(1) == 1") == ["assert f(1) == 1"]
+
+
+def test_line_separators_in_a_text_end_no_line() -> None:
+    text = "Here:\nassert f('a\u2028b\x0cc') == 1\n"
+    assert PYTHON.assertions(text) == ["assert f('a\\u2028b\\x0cc') == 1"]
+
+
 def test_a_parameter_is_no_variable_of_the_module() -> None:
     assert PYTHON.assertions("x = 1\ndef test_f(x):\n    assert f(x) == 2") == []
 

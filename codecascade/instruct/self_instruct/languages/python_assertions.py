@@ -22,7 +22,9 @@ _LARGEST_COUNT = 100_000
 _COUNTING = {"range", "bytes", "bytearray"}
 _LITERALS = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.unaryop, ast.expr_context)
 _SEQUENCES = (ast.List, ast.Tuple, ast.ListComp)
-_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.With)
+_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+# Context managers that change nothing for what is in their block.
+_PLAIN_CONTEXTS = ("subTest",)
 _START = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])?[ \t]*`?(?=assert\b|self\.assert)")
 # Builtins that reach out of a test, stop it, or make its text mean something else than a reader sees.
 _FORBIDDEN_NAMES = """
@@ -173,17 +175,18 @@ def _number(node: ast.expr, *, otherwise: float) -> float:
 def _statements(body: list[ast.stmt], variables: Variables) -> Iterator[ast.expr]:
     """What is asserted in statements, with variables replaced; also inside of functions and classes.
 
-    What is asserted under a condition is left out, for the condition would be lost.
+    What is asserted under a condition is left out, for the condition would be lost. So is what is asserted where an
+    exception is caught or expected (``try``, ``with pytest.raises(...)``): it may be meant to fail.
     """
     for statement in body:
         if isinstance(statement, ast.Assert):
-            yield variables.replaced(statement.test)
+            yield variables.asserted(statement.test)
         elif isinstance(statement, ast.Expr) and (test := _of_unittest(statement.value)) is not None:
-            yield variables.replaced(test)
+            yield variables.asserted(test)
         elif isinstance(statement, ast.Return | ast.Raise):
             return
         else:
-            if isinstance(statement, _BLOCKS) or _is_main(statement):
+            if isinstance(statement, _BLOCKS) or _is_main(statement) or _is_plain_with(statement):
                 yield from _statements(getattr(statement, "body", []), variables.inside(statement))
             variables.follow(statement)
 
@@ -192,6 +195,15 @@ def _is_main(statement: ast.stmt) -> bool:
     """Whether a statement is ``if __name__ == "__main__"``."""
     return isinstance(statement, ast.If) and any(
         isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test)
+    )
+
+
+def _is_plain_with(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.With) and all(
+        isinstance(item.context_expr, ast.Call)
+        and isinstance(item.context_expr.func, ast.Attribute)
+        and item.context_expr.func.attr in _PLAIN_CONTEXTS
+        for item in statement.items
     )
 
 
@@ -208,7 +220,8 @@ def _of_unittest(expression: ast.expr) -> ast.expr | None:
 
 def _recovered(text: str) -> Iterator[ast.expr]:
     """What is asserted in a text that is not Python as a whole: lines that begin with ``assert``, and those after."""
-    lines = text.splitlines()
+    # as Python counts lines: other signs that end one may be in a text
+    lines = re.split(r"\r\n|[\n\r]", text)
     for number, line in enumerate(lines):
         start = _START.match(line)
         if start is None:

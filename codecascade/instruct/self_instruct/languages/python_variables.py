@@ -1,8 +1,8 @@
 """The variables of a test: which values they certainly have where an assertion stands.
 
 An assertion is read alone, so the values of its variables are put into it. That is right only as long as nothing has
-changed them in between: another assignment, ``values.append(4)``, a loop. A variable that may have changed is
-forgotten, and an assertion with it can't stand alone.
+changed them in between: another assignment, ``values.append(4)``, a loop, a function that they were handed to, also
+in an assertion. A variable that may have changed is forgotten, and an assertion with it can't stand alone.
 """
 
 from __future__ import annotations
@@ -14,6 +14,15 @@ from typing import Any
 from codecascade.ground.python_source import unparse
 
 _Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler
+_UNCHANGING = (
+    *(ast.Constant, ast.Tuple, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.BoolOp, ast.boolop),
+    *(ast.Compare, ast.cmpop, ast.expr_context),
+)
+_DISPLAYS = (ast.List, ast.Set, ast.Dict, ast.Tuple)
+# Python's functions that change nothing, and those that change nothing but iterators, which they use up.
+_LOOKING_NAMES = "abs bool callable float int isinstance len print repr round str type"
+_READING_NAMES = "all any dict frozenset list max min set sorted sum tuple"
+_LOOKING, _READING = frozenset(_LOOKING_NAMES.split()), frozenset(_READING_NAMES.split())
 _Scope = ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
@@ -22,10 +31,13 @@ class Variables:
 
     Args:
         longest: characters of an expression with its variables replaced, about.
+        around: those outside of a class, where these are the ones in its body.
     """
 
-    def __init__(self, longest: int, values: dict[str, ast.expr] | None = None) -> None:
-        self._longest, self._values = longest, {} if values is None else values
+    def __init__(
+        self, longest: int, values: dict[str, ast.expr] | None = None, around: Variables | None = None
+    ) -> None:
+        self._longest, self._values, self._around = longest, {} if values is None else values, around
 
     def inside(self, statement: ast.stmt) -> Variables:
         """A copy for the body of a function or a block, without what its head binds: parameters, ``with ... as``."""
@@ -34,9 +46,26 @@ class Variables:
             bound = {node.arg for node in ast.walk(statement.args) if isinstance(node, ast.arg)}
         elif isinstance(statement, ast.With):
             bound = {name for item in statement.items for name in _stored(item)}
-        return Variables(
-            self._longest, {name: value for name, value in self._values.items() if name not in bound}
-        )
+        seen = self._seen_inside()
+        values = {name: value for name, value in seen.items() if name not in bound}
+        return Variables(self._longest, values, self if isinstance(statement, ast.ClassDef) else None)
+
+    def _seen_inside(self) -> dict[str, ast.expr]:
+        """What functions and classes in here see: a class's attributes are no variables in its methods."""
+        if self._around is None:
+            return self._values
+        return {
+            name: value
+            for name, value in self._around._seen_inside().items()
+            if self._values.get(name) is value or _is_unchanging(value)
+        }
+
+    def asserted(self, expression: ast.expr) -> ast.expr:
+        """:meth:`replaced`; what the expression may change is forgotten behind it."""
+        changed = self._changed_by(expression)
+        replaced = self.replaced(expression)
+        self._forget(changed)
+        return replaced
 
     def replaced(self, expression: ast.expr) -> ast.expr:
         """The expression with values in place; as it is where that would be too long or too deep."""
@@ -60,10 +89,10 @@ class Variables:
             self._forget(name for name in _mentioned(statement) if self._may_change(name))
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
-        called = _with_called_methods(value)
+        called = self._changed_by(value)
         if isinstance(target, ast.Name):
             given = self.replaced(value)
-            self._forget(name for name in called if self._may_change(name))
+            self._forget(called)
             # Other names of the value that it had before keep it.
             self._values.pop(target.id, None)
             self._values[target.id] = given
@@ -81,13 +110,48 @@ class Variables:
                 elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
                     self._forget(_mentioned(node))
 
+    def _changed_by(self, expression: ast.expr) -> set[str]:
+        """The names whose values an expression may change: by their methods, or by a call that they are handed to."""
+        changed = _with_called_methods(expression)
+        for node in ast.walk(expression):
+            if isinstance(node, ast.Call) and not _is_call_of(node, _LOOKING):
+                changed |= self._handed(node)
+            elif isinstance(node, ast.comprehension) and isinstance(node.iter, ast.Name):
+                changed |= set() if self._is_flat(node.iter.id) else {node.iter.id}
+        return {name for name in changed if self._may_change(name)}
+
+    def _handed(self, call: ast.Call) -> set[str]:
+        """The names whose values a call is given, rather than what Python's own functions make of them."""
+        names: set[str] = set()
+        waiting: list[ast.AST] = [call]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ast.Name):
+                names.add(node.id)
+            elif not _is_call_of(node, _LOOKING):
+                given: Iterable[ast.AST] = ast.iter_child_nodes(node)
+                if isinstance(node, ast.Call):
+                    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                read = _is_call_of(node, _READING)
+                waiting += [
+                    each
+                    for each in given
+                    if not (read and isinstance(each, ast.Name) and self._is_flat(each.id))
+                ]
+        return names
+
+    def _is_flat(self, name: str) -> bool:
+        """Whether a variable is a list or the like that is written out, of values that nothing changes."""
+        value = self._values.get(name)
+        return isinstance(value, _DISPLAYS) and all(map(_is_unchanging, ast.iter_child_nodes(value)))
+
     def _may_change(self, name: str) -> bool:
-        return name in self._values and not isinstance(self._values[name], ast.Constant)
+        return name in self._values and not _is_unchanging(self._values[name])
 
     def _forget(self, names: Iterable[str]) -> None:
         for name in list(names):
             value = self._values.pop(name, None)
-            if value is None or isinstance(value, ast.Constant):
+            if value is None or _is_unchanging(value):
                 continue
             # `other = values` is the same list, and `pair = (values, 1)` holds it.
             for other, its in list(self._values.items()):
@@ -116,6 +180,14 @@ class _Replace(ast.NodeTransformer):
         own = _stored(node) | {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
         inner = _Replace({name: value for name, value in self.values.items() if name not in own})
         return inner.generic_visit(node)
+
+
+def _is_unchanging(node: ast.AST) -> bool:
+    return all(isinstance(each, _UNCHANGING) for each in ast.walk(node))
+
+
+def _is_call_of(node: ast.AST, names: frozenset[str]) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
 
 
 def _stored(node: ast.AST) -> set[str]:
