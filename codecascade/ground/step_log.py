@@ -9,8 +9,13 @@ from typing import Any
 
 def read_step_log(log: Path) -> list[dict[str, Any]]:
     """The rows of a log; damaged lines are skipped."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if step_number(line) < float("inf")]
+    return [json.loads(line) for line in log_lines(log) if step_number(line) < float("inf")]
+
+
+def log_lines(log: Path) -> list[str]:
+    """The lines of a log, with their ends. No other sign ends one: the name of a document may hold U+2028."""
+    with open(log, encoding="utf-8", errors="replace", newline="\n") as file:
+        return list(file)
 
 
 def step_number(line: str) -> float:

@@ -135,7 +135,7 @@ def _read_journal(path: Path) -> dict[str, str]:
     """Verdicts by program; a last line that was cut off is ignored, and what could not be run is tried again."""
     verdicts: dict[str, str] = {}
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8").split("\n"):
             with suppress(json.JSONDecodeError):
                 row = json.loads(line)
                 verdicts[row["program"]] = row["verdict"]

@@ -9,6 +9,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.values import short
 from codecascade.ground.nearest import nearest
 from codecascade.recipe.self_instruct import KEY, KIND
+from codecascade.training.stream.settings import ChatSettings
 
 if TYPE_CHECKING:
     from codecascade.recipe.settings import Stage
@@ -50,6 +51,10 @@ def check_stage(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    if stage.chat != ChatSettings() and "dialogues" not in sources:
+        raise UserError("is not used: the mixture has no source 'dialogues'", key=f"{key}.chat")
+    if stage.mined_dialogues is not None and stage.dialogues is None:
+        raise UserError("is not used: the stage has no dialogues", key=f"{key}.mined_dialogues")
     if stage.dialogues is not None and not stage.dialogues:
         raise UserError("must be a list that is not empty", key=f"{key}.dialogues")
     if stage.makes(KIND) != (stage.self_instruct is not None):

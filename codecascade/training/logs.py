@@ -10,7 +10,7 @@ from typing import Any
 
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.json_lines import JsonlAppender
-from codecascade.ground.step_log import step_number
+from codecascade.ground.step_log import log_lines, step_number
 from codecascade.training.trackers.tracker import SafeTracker
 
 
@@ -101,7 +101,7 @@ class TrainingLog:
 def _truncate(log: Path, last_step: int) -> None:
     if not log.exists():
         return
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    lines = log_lines(log)
     kept = [line for line in lines if step_number(line) <= last_step]
     if kept != lines:
         atomic_write(log, "".join(kept))

@@ -117,6 +117,13 @@ class TrainingSettings(OptimizerSettings):
             )
         if self.train != "lora" and self.lora_merge != 1:
             raise ValueError(f"lora_merge ({self.lora_merge:g}) is of low-rank updates; set train = 'lora'")
+        for name in ("lora_rank", "lora_alpha"):
+            value = getattr(self, name)
+            # who says `train = "all"` knows it: a stage that is like another, or one from the command line
+            if "train" not in self.model_fields_set and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} ({value:g}) is of low-rank updates; set train = 'lora' (or 'all', to train all weights)"
+                )
         if self.batch_tokens % self.sequence_length:
             raise ValueError(
                 f"batch_tokens ({self.batch_tokens:,}) must be a multiple of sequence_length "

@@ -49,6 +49,26 @@ def test_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.Mon
     assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
 
 
+@pytest.mark.parametrize("number", [errno.EFBIG, errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_is_no_traceback(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(
+        UserError, match=rf"file\.txt: can't be written \({os.strerror(number)}\); check the disk"
+    ):
+        files.atomic_write(tmp_path / "file.txt", "text")
+    with (
+        pytest.raises(UserError, match=os.strerror(number)),
+        files.atomic_folder(tmp_path / "folder") as folder,
+    ):
+        (folder / "file").touch()
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,3 +97,13 @@ def test_files_that_are_not_there_are_missed(tmp_path: Path) -> None:
     )
     missed = [text for text in missing_texts(read_recipe(path)) if "jsonl" in text]
     assert missed == [f"stage.chat, stage.more: there is no {tmp_path}/b*.jsonl"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("mined_dialogues", "5"), ("chat", "{ loss = 'last' }")])
+def test_settings_of_dialogues_are_for_stages_that_have_some(recipe_file: Path, key: str, value: str) -> None:
+    with pytest.raises(UserError, match=rf"stage\[0\]\.{key}: is not used"):
+        read_recipe(recipe_file, [f"stage.code.{key}={value}"])
+    assert read_recipe(recipe_file, [f"stage.chat.{key}={value}"])
+    # whoever takes dialogues of their own in place of mined ones need not take out how many were mined
+    files = read_recipe(recipe_file, [f"stage.chat.{key}={value}", "stage.chat.dialogues='a.jsonl'"])
+    assert not files["chat"].makes("mined")

@@ -76,3 +76,12 @@ def test_paper_warms_up_for_a_thousand_steps() -> None:
     assert default_warmup(1_000_000) == 1000
     assert default_warmup(1000) == 20
     assert default_warmup(40) == 0
+
+
+@pytest.mark.parametrize("key", ["lora_rank", "lora_alpha"])
+def test_low_rank_updates_are_not_forgotten_in_silence(key: str) -> None:
+    with pytest.raises(ValidationError, match=rf"{key} \(8\) is of low-rank updates; set train = 'lora'"):
+        settings(steps=7, **{key: 8})
+    for train in ("lora", "all"):
+        assert getattr(settings(steps=7, train=train, **{key: 8}), key) == 8
+    assert settings(**settings(steps=7).model_dump()) == settings(steps=7)

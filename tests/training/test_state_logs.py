@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_run import CountingStream, tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.step_log import read_step_log
 from codecascade.training.checkpoints.checkpoints import Checkpoints
 from codecascade.training.checkpoints.state import TrainingProgress
 from codecascade.training.learner import Learner
@@ -32,6 +33,25 @@ def trained(steps: int = 2, seed: int = 0, **changes: Any) -> Learner:
     for step in range(1, steps + 1):
         learner.step(stream.batch(range(4)), step)
     return learner
+
+
+def test_a_document_of_any_name_loses_no_step(tmp_path: Path) -> None:
+    """JSON needs no escape for signs that end a line elsewhere."""
+    log = tmp_path / "training.jsonl"
+    names = [f"a{sign}b.py" for sign in "\u2028\u2029\x85\x0b\x0c\x1c\r"]
+
+    def report(step: int) -> StepReport:
+        return StepReport(
+            step, 9, 10, 1.0, 1e-3, 1.0, 1.0, 10.0, 0.1, 1.0, {"documents": 1}, "a spike", tuple(names)
+        )
+
+    for last in (0, 2):
+        written = TrainingLog(log, last_step=last)
+        for step in range(last + 1, last + 4):
+            written.write(report(step))
+        written.close()
+    rows = read_step_log(log)
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5] and rows[0]["documents"] == names
 
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:

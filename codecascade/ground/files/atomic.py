@@ -28,6 +28,15 @@ _TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
 # What tempfile ends a name with.
 _RANDOM = "[a-z0-9_]" * 8
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# A disk, a network file system or a limit on files fails; what a program does wrong has other numbers.
+_FAILED = (
+    errno.EFBIG,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ENXIO,
+    errno.ENODEV,
+    getattr(errno, "EREMOTEIO", errno.EIO),
+)
 _OVERTAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 # How often another process may come between two renames.
 _ATTEMPTS = 100
@@ -35,7 +44,7 @@ _ATTEMPTS = 100
 
 @contextmanager
 def disk_errors(path: str | Path) -> Iterator[None]:
-    """Turn "no space", "read-only" and "permission denied" into a sentence that names ``path``."""
+    """Turn "no space", "read-only", "permission denied" and faults of the disk into sentences that name ``path``."""
     try:
         yield
     except OSError as error:
@@ -46,6 +55,12 @@ def disk_errors(path: str | Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(
                 f"can't be written ({error.strerror}); choose another folder", file=path
+            ) from error
+        if error.errno in _FAILED:
+            raise UserError(
+                f"can't be written ({error.strerror}); check the disk and the limits on it, and run again "
+                "(nothing is lost)",
+                file=path,
             ) from error
         raise
 

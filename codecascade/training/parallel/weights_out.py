@@ -80,7 +80,7 @@ def write_model(
         files = world.on_all(
             lambda: {i: stack.enter_context(WeightsFile(folder, plan, file)) for i, file in own.items()}
         )
-        problem: UserError | None = None
+        problem: UserError | OSError | None = None
         for _, index, name in order:
             merge = tensors[name].merge()
             stored = LocalSlice.of(tensors[name].stored)
@@ -91,12 +91,12 @@ def write_model(
                         try:
                             with disk_errors(folder):
                                 files[index].write(name, (piece.offset[0] + start, *piece.offset[1:]), values)
-                        except UserError as error:
+                        except (UserError, OSError) as error:
                             # what the others still send must be received, or they would wait for ever
                             problem = error
         world.on_all(lambda: _raise(problem))
         # flushes the files to the disk
-        world.on_all(stack.pop_all().close)
+        world.on_all(lambda: _close(stack, folder))
     world.on_all(lambda: plan.write_index(folder) if world.first else None)
 
 
@@ -151,6 +151,11 @@ def _piece(
     return None
 
 
-def _raise(problem: UserError | None) -> None:
+def _raise(problem: UserError | OSError | None) -> None:
     if problem is not None:
         raise problem
+
+
+def _close(files: ExitStack, folder: Path) -> None:
+    with disk_errors(folder):
+        files.pop_all().close()

@@ -179,6 +179,13 @@ def mistakes(model: str, out: Path, world: World) -> None:
     if world.rank == 1:
         WeightsFile.write = full  # type: ignore[method-assign]
     note("a full disk", write)
+
+    def gone(*arguments: Any) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    if world.rank == 1:
+        WeightsFile.write = gone  # type: ignore[method-assign]
+    note("a disk that is gone", write)
     WeightsFile.write = real  # type: ignore[method-assign]
 
     see = os.listdir

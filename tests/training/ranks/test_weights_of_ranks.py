@@ -151,6 +151,7 @@ def test_a_mistake_of_one_rank_is_said_by_all(ended: Path) -> None:
     assert "on rank" not in said[0]["a folder that no rank sees"]
     assert said[0]["a full disk"].startswith(f"{out / 'written'}: the disk is full; make room")
     assert f"on rank 1 of {RANKS}" in said[0]["a full disk"]
+    assert f"Transport endpoint is not connected (on rank 1 of {RANKS}" in said[0]["a disk that is gone"]
     for name in ("a folder that is not shared", "a run's folder that is not shared"):
         assert said[0][name].startswith(f"{out}: is not seen by every rank"), name
         assert f"on rank 2 of {RANKS}" in said[0][name]

@@ -139,8 +139,8 @@ def _items_and_holders(text: str, matches: Sequence[re.Match[str]]) -> tuple[lis
     """Where items begin, and the indices of those that hold a numbered list of their own at the list's indentation.
 
     A list may begin with any number, as when a model goes on with one that it was shown; leave some out; have a
-    number twice, or the same one before all items, as Markdown allows; and begin again ("Hard: 1. ..."). An item whose
-    own list is not indented shows where the outer list goes on behind it, or by the colon that it ends with.
+    number twice, or the same one before all items, as Markdown allows; and begin again ("Hard: 1. ..."). An item
+    whose own list is not indented shows where the outer list goes on behind it, or by the colon that it ends with.
     """
     starts: list[re.Match[str]] = []
     holders: list[int] = []
