@@ -124,7 +124,8 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
 
 
 def test_lora_leaves_an_ordinary_folder(data: dict[str, Any], tmp_path: Path) -> None:
-    whole = data["stage"][0] | {"train": "lora", "lora_rank": 2}
+    # in bf16 the frozen matrices are rounded, which is no part of the update
+    whole = data["stage"][0] | {"train": "lora", "lora_rank": 2, "precision": "fp32"}
     half = {"name": "half", "like": "code", "same_data_as": "code", "lora_merge": 0.5}
     data["stage"] = [whole, half]
     run_cascade(make_recipe(data), tmp_path / "run")
