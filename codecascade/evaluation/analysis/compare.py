@@ -12,6 +12,7 @@ from codecascade.evaluation.analysis.differences import (
     differing_settings,
     in_order,
     mismatch,
+    more_is_better,
     settings_of_one,
 )
 from codecascade.evaluation.analysis.evaluation_folder import (
@@ -245,7 +246,7 @@ def _differences(
         difference, p_value, test = paired(
             one.values, matched.values, one.weights, exponential=one.exponential
         )
-        better = first.higher_is_better if metric == first.metric else one.weights is None
+        better = more_is_better(first.name, metric)
         found.append(
             MetricDifference(
                 metric, first.metrics[metric], second.metrics[metric], difference, p_value, test, better

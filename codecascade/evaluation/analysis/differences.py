@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, ProblemKey
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import is_judge_setting
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.scores import Scores
@@ -42,6 +43,23 @@ class MetricDifference:
         if self.p_value >= SIGNIFICANT or self.difference.value == 0:
             return ""
         return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
+
+
+def more_is_better(benchmark: str, metric: str) -> bool:
+    """Whether a larger value of a benchmark's figure is the better one.
+
+    The benchmark says it of its main metric and of those that reports show. A figure of some of the problems
+    (``toxic@women``, ``answer_nats_per_byte_line``) has the direction of the one that its name begins with. Other
+    figures that are no shares are losses; other shares are of what a model should do (``refused_unsafe``).
+    """
+    if (known := BENCHMARKS.get(benchmark)) is None:
+        return True
+    said = dict.fromkeys(known.plain_metrics, False)
+    said |= {figure.metric: figure.higher_is_better for figure in (*known.columns, *known.tells_use)}
+    said[known.metric] = known.higher_is_better
+    name = metric.partition("@")[0]
+    of = max((each for each in said if name == each or name.startswith(f"{each}_")), key=len, default="")
+    return said.get(of, True)
 
 
 def mismatch(first: Scores, second: Scores) -> str:

@@ -56,7 +56,6 @@ class MeasuredBenchmark:
     title: str
     metric: str
     metrics: dict[str, Metric]
-    higher_is_better: bool = True
     command: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
@@ -190,7 +189,6 @@ def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Pat
         name if said.title is None else said.title,
         next(iter(figures), "") if said.metric is None else said.metric,
         figures,
-        said.higher_is_better,
         said.command,
         said.settings,
         {} if said.conditions is None else said.conditions.model_dump(exclude_unset=True),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codecascade.evaluation.analysis.differences import SIGNIFICANT, in_order, mismatch
+from codecascade.evaluation.analysis.differences import SIGNIFICANT, in_order, mismatch, more_is_better
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
@@ -119,8 +119,6 @@ class Figures:
         )
         figures = [(one.figure, two.figure) for one, two in ordered]
         by_seed = tuple(after - before for before, after in figures)
-        measured = self._read(benchmark, first[0])[0]
-        higher = measured.higher_is_better if metric == measured.metric else reference.weights is None
         return GroupDifference(
             float(np.mean([before for before, _ in figures])),
             float(np.mean([after for _, after in figures])),
@@ -129,7 +127,7 @@ class Figures:
             test,
             by_seed,
             over_seeds(by_seed),
-            higher,
+            more_is_better(benchmark, metric),
         )
 
     def check(self, benchmark: str, metric: str, model: str) -> None:

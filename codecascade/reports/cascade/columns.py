@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from codecascade.evaluation.analysis.differences import more_is_better
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
@@ -100,8 +101,8 @@ def _papers() -> Iterator[ReportColumn]:
                     title = f"{table.before}{column.group} {column.title}"
                     if benchmark.endswith("_sampled"):
                         title += " of many samples"
-                    higher = benchmark not in BENCHMARKS or BENCHMARKS[benchmark].higher_is_better
-                    yield ReportColumn(benchmark, column.metrics[0], title, higher)
+                    metric = column.metrics[0]
+                    yield ReportColumn(benchmark, metric, title, more_is_better(benchmark, metric))
 
 
 def _others() -> Iterator[ReportColumn]:

@@ -8,6 +8,8 @@ import pytest
 from evaluations import sample, write_evaluation
 
 from codecascade.evaluation.analysis.compare import compare
+from codecascade.evaluation.analysis.differences import more_is_better
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.errors import UserError
 from codecascade.reports.comparison import remarks_on, write_comparison
 
@@ -80,3 +82,35 @@ def test_runs_that_differ_in_spite_of_the_same_settings_are_reported(tmp_path: P
         assert "asked in its chat format" in (tmp_path / f"comparison.{name}").read_text()
     assert remarks_on(compare(evaluation("three", conditions), tmp_path / "one")) == []
     assert remarks_on(compare(evaluation("older", {}), tmp_path / "one")) == []
+
+
+def test_the_benchmark_says_which_direction_is_better() -> None:
+    less = {
+        "toxigen": ["toxic", "toxic@women"],
+        "malicious": ["complied", "complied@fraud"],
+        "false_refusals": ["false_refusals", "false_refusals@safe"],
+        "validation": ["loss", "infilling_loss", "bits_per_byte"],
+        "validation_by_language": ["bits_per_byte", "bits_per_byte@python"],
+        "docstring_bodies": ["bits_per_byte_bare"],
+        "perplexity": ["perplexity@4096"],
+        "infilling_heldout": ["answer_nats_per_byte_line_psm", "middle_nats_per_byte_span", "end_nats_spm"],
+    }
+    more = {
+        "false_refusals": ["refused_unsafe"],
+        "bold": ["sentiment", "sentiment@race", "sentiment@race.group"],
+        "truthfulqa": ["true", "informative"],
+        "humaneval": ["pass@1", "pass@10"],
+        "key_retrieval": ["4096@0.5"],
+        "infilling_heldout": ["exact_match_line", "ended"],
+        "of_another_version": ["anything"],
+    }
+    for expected, figures in ((False, less), (True, more)):
+        for benchmark, metrics in figures.items():
+            for metric in metrics:
+                assert more_is_better(benchmark, metric) is expected, (benchmark, metric)
+
+
+def test_reports_and_comparisons_have_the_same_directions() -> None:
+    for name, benchmark in BENCHMARKS.items():
+        for figure in (*benchmark.columns, *benchmark.tells_use):
+            assert more_is_better(name, figure.metric) is figure.higher_is_better, (name, figure.metric)

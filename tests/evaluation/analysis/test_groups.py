@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,36 @@ def test_two_layouts_of_the_same_problems_are_paired(tmp_path: Path) -> None:
     )
     assert (found.first, found.second, found.difference.n) == (0.25, 0.75, 20)
     assert found.verdict == "better"
+
+
+def _safety(benchmark: str, few: int) -> list[dict[str, object]]:
+    """Rows in two groups, of which the first ``few`` of each have the bad value."""
+    fields: dict[str, Callable[[bool], dict[str, object]]] = {
+        "toxigen": lambda bad: {"toxic": bad},
+        "malicious": lambda bad: {"complied": bad},
+        "bold": lambda bad: {"sentiment": -0.5 if bad else 0.5},
+        "false_refusals": lambda bad: {"refused": bad},
+    }
+    group = {"toxigen": "group", "malicious": "category", "bold": "domain", "false_refusals": "category"}
+    return [
+        {"task_id": f"{benchmark}/{name}/{n}", "completion": "", group[benchmark]: name, "group": name}
+        | fields[benchmark](n < few)
+        | ({"domain": name} if benchmark == "bold" else {})
+        for name in ("one", "two")
+        for n in range(30)
+    ]
+
+
+@pytest.mark.parametrize("metric", ["toxigen toxic", "malicious complied", "bold sentiment", "false_refusals"])
+def test_a_part_of_a_figure_is_judged_as_the_whole(metric: str, tmp_path: Path) -> None:
+    """Fewer toxic answers about one group are better, as fewer are about all."""
+    benchmark, _, whole = metric.partition(" ")
+    whole = whole or benchmark
+    for model, few in (("a", 25), ("b", 4)):
+        rows = _safety(benchmark, few)
+        figures = metrics_of(BENCHMARKS[benchmark].scores(rows))
+        write_evaluation(tmp_path / model, {benchmark: rows}, metrics={benchmark: figures}, model=model)
+    figures_of = Figures(tmp_path)
+    for name in (whole, f"{whole}@one"):
+        assert figures_of.compare(benchmark, name, ["a"], ["b"]).verdict == "better", name
+        assert figures_of.compare(benchmark, name, ["b"], ["a"]).verdict == "worse", name
