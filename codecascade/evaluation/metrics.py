@@ -19,6 +19,8 @@ Such a model can't be asked to infill. Its figures say how well it continues the
 
 LEVEL = 0.95
 """How often an interval holds the true value."""
+SIGNIFICANT = 0.05
+"""A test finds a difference where its p-value is below."""
 
 
 def quantile_of_level(tests: int = 1) -> float:
@@ -48,6 +50,11 @@ class Metric:
     def is_measured(self) -> bool:
         """Whether there was any observation. Without one there is no figure, whatever ``value`` holds."""
         return self.n > 0
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether its interval says anything. That of a loss of one text has no width: others were not seen."""
+        return self.low < self.high
 
     def to_json(self) -> dict[str, float | int]:
         return asdict(self)

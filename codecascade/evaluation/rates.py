@@ -8,7 +8,7 @@ import numpy as np
 
 from codecascade.evaluation.metrics import pass_at_k
 from codecascade.evaluation.rows import SampleRow
-from codecascade.evaluation.scores import ProblemKey, Scores, problem_key
+from codecascade.evaluation.scores import SHARE, ProblemKey, Scores, problem_key
 
 ProblemValues = dict[ProblemKey, list[float]]
 """For each problem the values of its samples."""
@@ -27,7 +27,7 @@ def values_by_problem(rows: Iterable[SampleRow], *fields: str) -> dict[str, Prob
 def mean_scores(
     values: Mapping[ProblemKey, Sequence[float]],
     *,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] = SHARE,
     is_part: bool = False,
 ) -> Scores:
     """The mean over the samples of each problem. ``bounds``: as those of :class:`Scores`."""
@@ -56,12 +56,13 @@ def pass_at_k_scores(
 
 
 def ratio_scores(rows: Iterable[SampleRow], above: str, below: str, unit: float = 1.0) -> Scores:
-    """``sum(above) / (unit * sum(below))`` over the rows that have both fields."""
+    """``sum(above) / (unit * sum(below))`` over the rows that have both fields: a loss, not a share."""
     complete = [row for row in rows if above in row and below in row]
     return Scores(
         tuple(map(problem_key, complete)),
         np.array([row[above] for row in complete], np.float64) / unit,
         np.array([row[below] for row in complete], np.float64),
+        bounds=None,
     )
 
 

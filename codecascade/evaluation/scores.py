@@ -21,6 +21,11 @@ def problem_key(row: Mapping[str, Any]) -> ProblemKey:
     return row["task_id"], str(row.get("format", ""))
 
 
+SHARE = (0.0, 1.0)
+"""The bounds of shares."""
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Scores:
     """The score of each problem: ``values[i]`` belongs to ``keys[i]``. The figure is the mean of the values.
@@ -31,8 +36,8 @@ class Scores:
         scored_bytes: how many bytes of each text were scored. Two tokenizers cut a text at the same number of tokens
             in different places, and such figures must not be compared.
         binary: each value is 0 or 1, of a single sample; the figure is a share with Wilson's interval.
-        bounds: the least and the largest value, of values that are no shares of 1 (a sentiment). Without them a value
-            of 0 or 1 is a share's.
+        bounds: the least and the largest value, 0 and 1 for shares, rates and similarities. None: there is no largest
+            one (a loss).
         is_part: the figure is over some of another figure's problems, and models are compared by that one.
     """
 
@@ -42,7 +47,7 @@ class Scores:
     exponential: bool = False
     scored_bytes: NDArray[np.float64] | None = None
     binary: bool = False
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = SHARE
     is_part: bool = False
 
     @property
@@ -53,12 +58,15 @@ class Scores:
         return math.exp(ratio) if self.exponential else ratio
 
     def metric(self, seed: int) -> Metric:
-        """The figure with its interval. Without any problem it is not measured (``n`` is 0)."""
+        """The figure with its interval. Without any problem it is not measured (``n`` is 0).
+
+        A loss of texts that are all alike, as a single one is, has an interval of no width.
+        """
         if not self.keys:
             return wilson(0, 0)
-        # A bootstrap over problems that are all solved, or none, would give an interval of no width.
-        if (alike := self._alike()) is not None:
-            low, high = self.bounds or (0.0, 1.0)
+        # A bootstrap over problems of which half the samples each are right would give an interval of no width.
+        if self.bounds is not None and (alike := self._alike(*self.bounds)) is not None:
+            low, high = self.bounds
             width = high - low
             share = wilson(len(self.keys) * (alike - low) / width, len(self.keys))
             return Metric(alike, low + width * share.low, low + width * share.high, share.n)
@@ -71,23 +79,18 @@ class Scores:
             return wilson(round(float(self.values.sum())), len(self.values))
         return bootstrap_mean(self.values, seed=seed)
 
-    def _alike(self) -> float | None:
-        """The value of every problem, if they have one: 0 or 1, or any value between the ``bounds``.
+    def _alike(self, least: float, most: float) -> float | None:
+        """The value of every problem, if they have the same.
 
         Of all values between two bounds, those at the bounds vary most about a given mean. So Wilson's interval of
         the mean's place between them is not too narrow, also for a single problem.
         """
-        if self.exponential:
-            return None
         means = self.values if self.weights is None else self.values / self.weights
         first = float(means[0])
-        if not np.allclose(means, first, rtol=0, atol=1e-9):
+        if not np.allclose(means, first, rtol=0, atol=_ROUNDING):
             return None
-        if self.bounds is None:
-            return (
-                float(round(first)) if abs(first - round(first)) < 1e-9 and round(first) in (0, 1) else None
-            )
-        return min(max(first, self.bounds[0]), self.bounds[1])
+        ends = (end for end in (least, most) if abs(first - end) < _ROUNDING)
+        return min(max(next(ends, first), least), most)
 
 
 def metrics_of(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:

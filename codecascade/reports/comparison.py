@@ -11,12 +11,13 @@ from codecascade.evaluation.analysis.compare import (
     ComparedProblem,
     Comparison,
 )
-from codecascade.evaluation.analysis.differences import SIGNIFICANT, MetricDifference
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.analysis.differences import MetricDifference
+from codecascade.evaluation.metrics import SIGNIFICANT, Metric
 from codecascade.evaluation.notation import (
     format_interval,
     format_metric,
     format_p_value,
+    format_range,
     format_signed,
     is_plain,
     layout_name,
@@ -41,15 +42,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def difference_row(row: MetricDifference) -> dict[str, str]:
     """A difference as texts for a table. Rates are in percent."""
-    name = row.metric
+    name, more, found = row.metric, row.more_digits, row.difference
     return {
         "metric": name.replace("_", " ") + (f", against {layout_name(row.against)}" if row.against else ""),
-        "first": format_metric(row.first, name),
-        "first_interval": format_interval(row.first, name),
-        "second": format_metric(row.second, name),
-        "second_interval": format_interval(row.second, name),
-        "difference": format_signed(row.difference.value, name),
-        "interval": f"{format_signed(row.difference.low, name)} to {format_signed(row.difference.high, name)}",
+        "first": format_metric(row.first, name, more),
+        "first_interval": format_interval(row.first, name, more),
+        "second": format_metric(row.second, name, more),
+        "second_interval": format_interval(row.second, name, more),
+        "difference": format_signed(found.value, name, more),
+        "interval": format_range(found, name, more),
         "p": format_p_value(row.p_value),
         "test": row.test,
         "verdict": row.verdict,
@@ -90,12 +91,17 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "first": first,
         "second": second,
         "tests": tests,
-        "by_chance": f"{SIGNIFICANT * tests:.1g}",
+        "by_chance": _about(SIGNIFICANT * tests),
         "benchmarks": [
             _benchmark(comparison, compared, folder, widest) for compared in comparison.benchmarks
         ],
         "notes": remarks_on(comparison),
     }
+
+
+def _about(count: float) -> str:
+    """An expected number: a whole one, or below 1 one digit."""
+    return f"{count:,.0f}" if count >= 0.95 else f"{count:.1g}"
 
 
 def _benchmark(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import (
     Metric,
     bootstrap_mean,
@@ -16,6 +17,7 @@ from codecascade.evaluation.metrics import (
     rate,
     wilson,
 )
+from codecascade.evaluation.notation import format_interval, format_range
 from codecascade.evaluation.rates import pass_at_k_scores
 from codecascade.evaluation.scores import Scores, metrics_of
 
@@ -102,3 +104,22 @@ def test_alike_values_between_bounds_leave_room_on_both_sides(value: float, weig
     assert one.high - one.low > 1.5, "one text says little"
     assert one.low <= many.low and many.high <= one.high and many.high - many.low < 0.5
     assert (one.low == -1) is (value == -1) and (one.high == 1) is (value == 1)
+
+
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=6), st.booleans())
+def test_no_share_is_certain(correct: list[int], once: bool) -> None:
+    """However few problems there are, and however alike: drawing them again says nothing about others."""
+    correct = correct if once else correct[:1] * len(correct)
+    values = {(str(n), ""): [float(at < right) for at in range(10)] for n, right in enumerate(correct)}
+    for name, found in metrics_of(pass_at_k_scores(values, ks=(1, 5, 10))).items():
+        assert 0 <= found.low <= found.value + 1e-9 and found.value - 1e-9 <= found.high <= 1, name
+        assert found.has_interval and (found.n > 1 or found.high - found.low > 0.7), name
+
+
+def test_a_loss_of_one_text_has_no_interval() -> None:
+    rows = [{"task_id": "a", "nats": 100.0, "tokens": 100, "bytes": 300}]
+    for found in metrics_of(BENCHMARKS["validation"].scores(rows)).values():
+        assert found.value > 0 and not found.has_interval
+        assert format_interval(found, "loss") == "–" and format_range(found, "loss") == "no interval"
+    rows.append({**rows[0], "task_id": "b", "nats": 120.0})
+    assert all(found.has_interval for found in metrics_of(BENCHMARKS["validation"].scores(rows)).values())

@@ -157,7 +157,7 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
             # the line above has the benchmark's name already
             first = -1
         for index, (metric, figure) in enumerate(result.metrics.items()):
-            bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
+            bounds = _interval(metric, figure)
             table.add_row(
                 name if index == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
             )
@@ -192,8 +192,13 @@ def shown(metric: str, figure: Metric) -> str:
     """A figure with its interval, in the unit of its metric."""
     if not figure.is_measured:
         return NOT_RUN
-    low, high = _number(metric, figure.low), _number(metric, figure.high)
-    return f"{_number(metric, figure.value)} ({low} to {high})"
+    return f"{_number(metric, figure.value)} ({_interval(metric, figure)})"
+
+
+def _interval(metric: str, figure: Metric) -> str:
+    if not figure.has_interval:
+        return "no interval"
+    return f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
 
 
 def _number(metric: str, value: float) -> str:

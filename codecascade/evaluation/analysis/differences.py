@@ -11,10 +11,12 @@ import numpy as np
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, ProblemKey
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import is_judge_setting
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import SIGNIFICANT, Metric
+from codecascade.evaluation.notation import digits_to_see
 from codecascade.evaluation.scores import Scores
 
-SIGNIFICANT = 0.05
+ROUNDING = 1e-12
+"""Differences of figures up to this one are rounding errors."""
 # Settings that may differ. Whether problems and layouts are the same is checked on the problems themselves.
 _MAY_DIFFER = ("seed", ".format", ".layouts")
 
@@ -40,9 +42,16 @@ class MetricDifference:
     @property
     def verdict(self) -> str:
         """``better`` or ``worse`` if the test is significant at the 5 % level, else ``""``."""
-        if self.p_value >= SIGNIFICANT or self.difference.value == 0:
+        if self.p_value >= SIGNIFICANT or abs(self.difference.value) <= ROUNDING:
             return ""
         return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
+
+    @property
+    def more_digits(self) -> int:
+        """With how many more digits than usual it is written: what is called better must not look the same."""
+        if not self.verdict:
+            return 0
+        return digits_to_see(self.difference.value, self.metric, self.first.value, self.second.value)
 
 
 def more_is_better(benchmark: str, metric: str) -> bool:
@@ -55,7 +64,8 @@ def more_is_better(benchmark: str, metric: str) -> bool:
     if (known := BENCHMARKS.get(benchmark)) is None:
         return True
     said = dict.fromkeys(known.plain_metrics, False)
-    said |= {figure.metric: figure.higher_is_better for figure in (*known.columns, *known.tells_use)}
+    said |= {figure.metric: figure.higher_is_better for figure in known.columns}
+    said |= {figure.metric: figure.higher_is_better for figure in known.tells_use}
     said[known.metric] = known.higher_is_better
     name = metric.partition("@")[0]
     of = max((each for each in said if name == each or name.startswith(f"{each}_")), key=len, default="")

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from codecascade.evaluation.analysis.differences import SIGNIFICANT, in_order, mismatch, more_is_better
+from codecascade.evaluation.analysis.differences import ROUNDING, in_order, mismatch, more_is_better
 from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import SIGNIFICANT, Metric
 from codecascade.evaluation.scores import ProblemKey, Scores
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
 
 LEAST_SEEDS = 3
-_ROUNDING = 1e-12
 _T_97_5 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """The 97.5 % quantiles of Student's t for 1 to 10 degrees of freedom; beyond, 10's is a little too wide."""
 
@@ -59,7 +58,7 @@ class GroupDifference:
         interval over the seeds, it must not include 0 either.
         """
         value, seeds = self.difference.value, self.over_seeds
-        decided = self.p_value < SIGNIFICANT and value != 0
+        decided = self.p_value < SIGNIFICANT and abs(value) > ROUNDING
         if seeds is not None:
             decided = decided and (seeds.low > 0 if value > 0 else seeds.high < 0)
         if not decided:
@@ -203,7 +202,7 @@ def over_seeds(differences: Sequence[float]) -> Metric | None:
     """
     n = len(differences)
     # rates over few problems may differ by the same number of problems with every seed
-    if n < LEAST_SEEDS or np.ptp(differences) <= _ROUNDING:
+    if n < LEAST_SEEDS or np.ptp(differences) <= ROUNDING:
         return None
     mean = float(np.mean(differences))
     half = _T_97_5[min(n - 1, len(_T_97_5)) - 1] * float(np.std(differences, ddof=1)) / math.sqrt(n)

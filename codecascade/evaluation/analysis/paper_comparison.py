@@ -16,6 +16,7 @@ from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import format_interval, format_metric, is_plain
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.statements import departures
 
 
@@ -172,9 +173,10 @@ def _marks(cells: Sequence[OwnFigure | None]) -> str:
 
 
 def _average(columns: list[PaperColumn], evaluation: Evaluation, marks: str) -> OwnFigure | None:
-    """The mean over languages, with a bootstrap over the problems that the languages share.
+    """The mean over languages, with an interval over the problems that all of them share.
 
-    It has the ``marks`` of all languages: what differs in one of them differs in the mean.
+    It is as wide as that of the shared problems' mean, about the mean of all; without a shared problem there is none.
+    The average has the ``marks`` of all languages: what differs in one of them differs in the mean.
     """
     by_language: list[dict[int | None, float]] = []
     for column in columns:
@@ -185,10 +187,12 @@ def _average(columns: list[PaperColumn], evaluation: Evaluation, marks: str) -> 
         by_language.append(
             {problem_number(key[0]): value for key, value in zip(found.keys, found.values, strict=True)}
         )
-    problems = list(dict.fromkeys(problem for scored in by_language for problem in scored))
-    values = np.array([[scored.get(problem, np.nan) for problem in problems] for scored in by_language])
-    draws = np.random.default_rng(0).integers(len(problems), size=(2000, len(problems)))
-    means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
-    low, high = np.quantile(means, [0.025, 0.975])
-    metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
+    mean = float(np.mean([np.mean([*scored.values()]) for scored in by_language]))
+    metric = Metric(mean, mean, mean, len(set.union(*(set(scored) for scored in by_language))))
+    if shared := [problem for problem in by_language[0] if all(problem in scored for scored in by_language)]:
+        means = np.array([[scored[problem] for problem in shared] for scored in by_language]).mean(0)
+        around = Scores(tuple((str(problem), "") for problem in shared), means - means.mean() + mean).metric(
+            0
+        )
+        metric = Metric(mean, max(0.0, around.low), min(1.0, around.high), len(shared))
     return OwnFigure(metric, format_metric(metric, "pass@1"), format_interval(metric, "pass@1"), marks)

@@ -13,11 +13,11 @@ from typing import Literal
 
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.notation import format_metric, format_p_value, layout_name
+from codecascade.evaluation.notation import format_p_value, layout_name
 from codecascade.evaluation.task import Benchmark, UseFigure
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import SAID, signed_difference, surprise
+from codecascade.reports.cascade.headline import SAID, before_and_after, signed_difference, surprise
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 Answer = Literal["Yes", "Probably", "No", "Not shown"]
@@ -209,8 +209,7 @@ def _improvement(finding: _Finding) -> float:
 
 def _sentence(report: RunReport, finding: _Finding) -> str:
     compared, figure, gain = finding.gain.compared, finding.figure, finding.gain
-    before = format_metric(compared.first, figure.metric, with_unit=True)
-    after = format_metric(compared.second, figure.metric, with_unit=True)
+    before, after = before_and_after(gain)
     asked = f" ({layout_name(gain.before_layout)})" if gain.before_layout != gain.after_layout else ""
     return (
         f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it "
@@ -221,11 +220,8 @@ def _sentence(report: RunReport, finding: _Finding) -> str:
 
 def _in_short(words: str, finding: _Finding) -> str:
     """A finding in a short sentence. In ``words``, ``{}`` stands for the number of problems."""
-    compared, metric = finding.gain.compared, finding.figure.metric
-    before, after = (
-        format_metric(each, metric, with_unit=True) for each in (compared.first, compared.second)
-    )
-    number = f"{compared.difference.n:,}"
+    before, after = before_and_after(finding.gain)
+    number = f"{finding.gain.compared.difference.n:,}"
     return f"{words.format(number)}: {before} → {after}, {signed_difference(finding.gain)}: {_said(finding.gain)}."
 
 
@@ -296,9 +292,6 @@ def _elsewhere(
 
 
 def _elsewhere_line(column: ReportColumn, gain: Gain, other: str, stage: str) -> str:
-    before, after = (
-        format_metric(each, column.metric, with_unit=True)
-        for each in (gain.compared.first, gain.compared.second)
-    )
+    before, after = before_and_after(gain)
     of = f" (of {other}{stage} was not asked it)" if other else ""
     return f"{column.title}: {before} → {after}, {signed_difference(gain)}: {_said(gain)}{of}."

@@ -9,7 +9,7 @@ from codecascade.evaluation.analysis.differences import more_is_better
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
-from codecascade.evaluation.notation import format_interval, format_metric, is_plain
+from codecascade.evaluation.notation import digits_to_see, format_interval, format_metric, is_plain
 from codecascade.reports.cascade.run_report import ModelReport
 
 _PAPERS = 100
@@ -48,11 +48,15 @@ class ReportColumn:
         found = left_to_right(result.metrics, self.metric) if result else None
         return found if found is not None and found.is_measured else None
 
-    def text(self, metric: Metric) -> str:
-        return format_metric(metric, self.metric)
+    def text(self, metric: Metric, more_digits: int = 0) -> str:
+        return format_metric(metric, self.metric, more_digits)
 
-    def interval(self, metric: Metric) -> str:
-        return format_interval(metric, self.metric)
+    def interval(self, metric: Metric, more_digits: int = 0) -> str:
+        return format_interval(metric, self.metric, more_digits)
+
+    def digits_to_see(self, first: Metric, second: Metric) -> int:
+        """How many more digits than usual show that two figures differ."""
+        return digits_to_see(second.value - first.value, self.metric, first.value, second.value)
 
     def asked_otherwise(self, model: ModelReport) -> bool:
         """Whether the model has no infilling tokens, so that it continued the prefix instead of filling in."""

@@ -12,6 +12,7 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import (
     digits_to_see,
     format_p_value,
+    format_range,
     format_signed,
     format_value,
     is_plain,
@@ -85,14 +86,14 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
     named = metric if figure.against == metric else f"{metric} against {figure.against}"
     over_seeds, between = found.over_seeds, found.difference
     agrees = agreement(figure, found)
-    # what is called better must not be written as 0.000
-    more = digits_to_see(between.value, metric) if found.verdict else 0
+    # what is called better must not be written as 0.000, nor as a difference of two figures that look the same
+    more = digits_to_see(between.value, metric, found.first, found.second) if found.verdict else 0
 
     def signed(value: float) -> str:
         return format_signed(value, metric, more)
 
     def interval(of: Metric) -> str:
-        return f"{signed(of.low)} to {signed(of.high)}"
+        return format_range(of, metric, more)
 
     return {
         "title": f"{BENCHMARKS[figure.benchmark].title}: {named}{unit}",
@@ -142,6 +143,8 @@ def agreement(figure: QuestionFigure, found: GroupDifference) -> str:
     if figure.expects == ALIKE:
         most = figure.within * abs(found.first)
         intervals = [each for each in (found.difference, found.over_seeds) if each is not None]
+        if found.difference.n == 1:
+            return "open"
         if all(-most < each.low and each.high < most for each in intervals):
             return "yes"
         return "no" if all(each.low > most or each.high < -most for each in intervals) else "open"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.notation import format_metric, format_signed, is_plain, layout_name
+from codecascade.evaluation.notation import format_metric, format_range, format_signed, is_plain, layout_name
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.run_report import ModelReport
 
@@ -91,11 +91,10 @@ def _headlines(
 
 
 def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
-    compared, metric = gain.compared, column.metric
+    compared = gain.compared
     return Headline(
         column.title,
-        format_metric(compared.first, metric, with_unit=True),
-        format_metric(compared.second, metric, with_unit=True),
+        *before_and_after(gain),
         layout_name(gain.before_layout),
         layout_name(gain.after_layout),
         signed_difference(gain),
@@ -106,18 +105,28 @@ def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
     )
 
 
+def before_and_after(gain: Gain) -> tuple[str, str]:
+    """The two figures with their units, with the digits that a difference needs which was found."""
+    compared = gain.compared
+    before, after = (
+        format_metric(each, gain.metric, compared.more_digits, with_unit=True)
+        for each in (compared.first, compared.second)
+    )
+    return before, after
+
+
 def surprise(gain: Gain) -> str:
     """What a difference in nats means, in a sentence; empty if no difference was found."""
     before, after = gain.compared.first.value, gain.compared.second.value
     if not gain.verdict or before <= 0:
         return ""
-    changed = f"{100 * abs(after / before - 1):.0f} % {'less' if after < before else 'more'}"
-    return f"What really stands in a gap surprises it {changed} than the base"
+    percent = 100 * abs(after / before - 1)
+    shown = f"{percent:.0f}" if percent >= 0.5 else f"{percent:.1g}"
+    return f"What really stands in a gap surprises it {shown} % {'less' if after < before else 'more'} than the base"
 
 
 def signed_difference(gain: Gain) -> str:
     """``+7.2 points (+4.1 to +10.3)``; of a loss without a unit."""
-    found, metric = gain.compared.difference, gain.metric
+    found, metric, more = gain.compared.difference, gain.metric, gain.compared.more_digits
     unit = "" if is_plain(metric) else " points"
-    low, high = format_signed(found.low, metric), format_signed(found.high, metric)
-    return f"{format_signed(found.value, metric)}{unit} ({low} to {high})"
+    return f"{format_signed(found.value, metric, more)}{unit} ({format_range(found, metric, more)})"

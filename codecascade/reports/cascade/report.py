@@ -109,7 +109,9 @@ def _infilled(column: ReportColumn, model: ModelReport) -> bool:
 
 
 def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str:
-    """``better`` or ``worse`` if the two intervals do not overlap, else an empty string."""
+    """``better`` or ``worse`` if there are two intervals that do not overlap, else an empty string."""
+    if not (before.has_interval and after.has_interval):
+        return ""
     if after.low > before.high:
         return "better" if column.higher_is_better else "worse"
     if after.high < before.low:
@@ -145,10 +147,7 @@ def _view(report: RunReport, gains: ModelGains) -> dict[str, Any]:
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [
-            (column, [_cell(column, report.base_of(model), model, gains) for model in models])
-            for column in columns
-        ],
+        "rows": [(column, _cells(column, report, gains)) for column in columns],
         "tree": tree(models, hues),
         "headlines": [] if report.questions else headlines(columns, own.models, gains),
         "advice": advised,
@@ -177,9 +176,22 @@ def _with_left_to_right(column: ReportColumn, models: Sequence[ModelReport]) -> 
     return column.title + (f" ({', '.join(instead)}: {INSTEAD})" if instead else ""), shown
 
 
-def _cell(
-    column: ReportColumn, base: ModelReport, model: ModelReport, gains: ModelGains
-) -> dict[str, Any] | None:
+def _cells(column: ReportColumn, report: RunReport, gains: ModelGains) -> list[dict[str, Any] | None]:
+    """The row of a column, with the digits that tell each marked figure from its base's."""
+    bases = {model.name: report.base_of(model) for model in report.models}
+    changes = {
+        model.name: "" if model is bases[model.name] else change(bases[model.name], model, column, gains)
+        for model in report.models
+    }
+    more = 0
+    for model in report.models:
+        before, after = column.metric_of(bases[model.name]), column.metric_of(model)
+        if changes[model.name] and before and after and before.value != after.value:
+            more = max(more, column.digits_to_see(before, after))
+    return [_cell(column, model, changes[model.name], more) for model in report.models]
+
+
+def _cell(column: ReportColumn, model: ModelReport, change: str, more_digits: int) -> dict[str, Any] | None:
     metric, instead = column.metric_of(model), column.left_to_right_of(model)
     shown = metric or instead
     if shown is None:
@@ -187,11 +199,11 @@ def _cell(
             return None
         return {"text": NOT_RUN, "interval": "–", "n": 0, "note": "", "change": ""}
     return {
-        "text": column.text(shown),
-        "interval": column.interval(shown),
+        "text": column.text(shown, more_digits),
+        "interval": column.interval(shown, more_digits),
         "n": shown.n,
         "note": INSTEAD if metric is None else "",
-        "change": "" if model is base or metric is None else change(base, model, column, gains),
+        "change": change,
     }
 
 

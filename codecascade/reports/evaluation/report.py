@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from codecascade.evaluation.analysis.evaluation_folder import Evaluation, MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.analysis.per_problem import scores_of
-from codecascade.evaluation.analysis.significance import are_zero_or_one
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, left_to_right
 from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.evaluation.running.result import judge_prompt_file
 from codecascade.ground.files.atomic import atomic_write
@@ -118,10 +118,11 @@ def _contamination(measured: MeasuredBenchmark) -> str:
     scored = scores_of(measured).get(metric)
     if scored is None or scored.weights is not None:
         return text
-    clean = scored.values[[task_id not in tasks for task_id, _ in scored.keys]]
-    if not len(clean):
+    clean = [index for index, (task_id, _) in enumerate(scored.keys) if task_id not in tasks]
+    if not clean:
         return text
-    rest = wilson(int(clean.sum()), len(clean)) if are_zero_or_one(clean) else bootstrap_mean(clean)
+    keys = tuple(scored.keys[index] for index in clean)
+    rest = replace(scored, keys=keys, values=scored.values[clean]).metric(0)
     return f"{text}; the others: {format_metric(rest, measured.metric)} ({format_interval(rest, measured.metric)})"
 
 

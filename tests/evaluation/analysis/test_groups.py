@@ -185,7 +185,9 @@ def _safety(benchmark: str, few: int) -> list[dict[str, object]]:
     ]
 
 
-@pytest.mark.parametrize("metric", ["toxigen toxic", "malicious complied", "bold sentiment", "false_refusals"])
+@pytest.mark.parametrize(
+    "metric", ["toxigen toxic", "malicious complied", "bold sentiment", "false_refusals"]
+)
 def test_a_part_of_a_figure_is_judged_as_the_whole(metric: str, tmp_path: Path) -> None:
     """Fewer toxic answers about one group are better, as fewer are about all."""
     benchmark, _, whole = metric.partition(" ")

@@ -117,7 +117,7 @@ def test_agreement_on_a_direction_needs_a_difference() -> None:
 def test_a_difference_that_was_found_is_not_written_as_zero() -> None:
     assert digits_to_see(-0.0004, "loss") == 1
     assert format_signed(-0.0004, "loss", 1) == "−0.0004"
-    assert digits_to_see(0.5, "loss") == 0 and digits_to_see(1e-30, "loss") == digits_to_see(0.0, "loss") == 4
+    assert digits_to_see(0.5, "loss") == 0 and digits_to_see(1e-30, "loss") == digits_to_see(0.0, "loss") == 9
     assert format_value(0.0004, "pass@1", digits_to_see(0.0004, "pass@1")) == "0.04"
 
 
@@ -161,3 +161,10 @@ def test_models_of_one_rope_share_a_line() -> None:
     other = LlamaConfig(**{**vars(tiny), "rope_theta": 1e6})
     drawn = attention_by_distance({"a": tiny, "b": tiny, "c": other}, dict.fromkeys("abc", "#000000"))
     assert "θ = 10,000: a, b" in drawn and "θ = 1,000,000: c" in drawn
+
+
+def test_a_single_document_does_not_show_that_two_groups_are_alike() -> None:
+    alike = QuestionFigure("validation", "loss", "loss", "alike")
+    one = replace(difference(0, 0), difference=Metric(0.0, 0.0, 0.0, 1))
+    assert agreement(alike, one) == "open"
+    assert agreement(alike, replace(one, difference=Metric(0.0, 0.0, 0.0, 40))) == "yes"

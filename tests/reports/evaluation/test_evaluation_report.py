@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluations import HOSTILE, Page, humaneval_samples, sample, write_evaluation
 
@@ -145,6 +147,37 @@ def test_average_over_all_languages(tmp_path: Path) -> None:
     assert own.count("|") == 9
     # The mean of 20, 25, ... 45 %.
     assert "**32.5** (" in own.split("|")[-2]
+
+
+@pytest.mark.parametrize("of_first", [[0], [0, 1], [0, 99], range(20)])
+def test_an_average_has_an_interval_over_the_problems_that_all_languages_share(
+    of_first: Sequence[int], tmp_path: Path
+) -> None:
+    """A drawing of problems, of which one language has none, has no mean; a single one says little, not nothing."""
+    problems = {name: range(20) for name in ("java", "php", "ts", "cs", "sh")} | {"cpp": of_first}
+    rows = {
+        f"multipl_e_{name}": [sample(f"HumanEval_{n}_f", n % 2 == 0) for n in numbers]
+        for name, numbers in problems.items()
+    }
+    (found,) = paper_comparisons(read_evaluation(write_evaluation(tmp_path, rows)))
+    average = found.own[-1]
+    assert average is not None
+    assert average.metric.n == len({*of_first} & {*range(20)})
+    assert average.metric.value == pytest.approx(
+        np.mean([np.mean([n % 2 == 0 for n in numbers]) for numbers in problems.values()])
+    )
+    assert 0 <= average.metric.low < average.metric.value < average.metric.high <= 1
+    assert "nan" not in average.interval and "–" in average.interval
+
+
+def test_an_average_of_languages_without_a_common_problem_has_no_interval(tmp_path: Path) -> None:
+    names = ("cpp", "java", "php", "ts", "cs", "sh")
+    rows = {f"multipl_e_{name}": [sample(f"HumanEval_{at}_f", at % 2 == 0)] for at, name in enumerate(names)}
+    (found,) = paper_comparisons(read_evaluation(write_evaluation(tmp_path, rows)))
+    average = found.own[-1]
+    assert average is not None and (average.text, average.interval) == ("50.0", "–")
+    write_evaluation_report(tmp_path)
+    assert "nan" not in (tmp_path / "report.md").read_text()
 
 
 def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def _figures(rows: Sequence[SampleRow], *, everything: bool, infilled: bool) -> 
                     tuple(map(problem_key, ends)),
                     np.array([row["end_nats"] for row in ends], np.float64),
                     np.ones(len(ends)),
+                    bounds=None,
                 ),
             )
 

@@ -107,7 +107,12 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
         scored = counts > 0
         scored_keys = tuple(each for each, is_scored in zip(keys, scored, strict=True) if is_scored)
         return Scores(
-            scored_keys, nats[scored], counts[scored], exponential=True, scored_bytes=scored_bytes[scored]
+            scored_keys,
+            nats[scored],
+            counts[scored],
+            exponential=True,
+            scored_bytes=scored_bytes[scored],
+            bounds=None,
         )
 
     found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}

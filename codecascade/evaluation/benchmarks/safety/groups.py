@@ -9,7 +9,7 @@ import numpy as np
 
 from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.rows import SampleRow
-from codecascade.evaluation.scores import Scores, problem_key
+from codecascade.evaluation.scores import SHARE, Scores, problem_key
 
 
 def group_scores(
@@ -18,7 +18,7 @@ def group_scores(
     group: str,
     metric: str | None = None,
     *,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] = SHARE,
 ) -> dict[str, Scores]:
     """``<metric>@<group>``: the mean over the problems of each group, in the order of their names.
 
@@ -26,7 +26,7 @@ def group_scores(
         value: the field whose mean is taken.
         group: the field that names the group.
         metric: how the metric is called; None: like ``value``.
-        bounds: between which the values lie if they are no shares.
+        bounds: between which the values lie.
     """
     groups = rows_by_field((row for row in rows if row.get(value) is not None), group)
     return {
@@ -41,7 +41,7 @@ def even_scores(
     rows: Iterable[SampleRow],
     value: str,
     *levels: str,
-    bounds: tuple[float, float] | None = None,
+    bounds: tuple[float, float] = SHARE,
     is_part: bool = False,
 ) -> Scores:
     """The mean in which all groups count the same, whatever their size.
