@@ -35,10 +35,11 @@ def _root(
 
 
 def stderr() -> Console:
-    """Where progress and messages go. Square brackets and ``:names:`` are text: paths may hold some."""
-    from rich.console import Console
+    """Where progress and messages go. Square brackets, ``:names:`` and control characters are text: paths may hold them.
+    """
+    from codecascade.reports.terminal import PrintableConsole
 
-    return Console(stderr=True, markup=False, emoji=False)
+    return PrintableConsole(stderr=True, markup=False, emoji=False)
 
 
 def loading(model: str) -> Status:
@@ -50,6 +51,6 @@ def loading(model: str) -> Status:
 
 def stdout() -> Console:
     """Where tables go. Text is treated as in :func:`stderr`."""
-    from rich.console import Console
+    from codecascade.reports.terminal import PrintableConsole
 
-    return Console(markup=False, emoji=False)
+    return PrintableConsole(markup=False, emoji=False)

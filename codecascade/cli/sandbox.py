@@ -98,7 +98,7 @@ def run_file(
     mode: Annotated[str, options.sandbox()] = "strict",
 ) -> None:
     """Run one program, confined. The exit code is 0 whenever there is a verdict."""
-    from codecascade.ground.errors import UserError
+    from codecascade.ground.errors import UserError, one_line
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_unusable
     from codecascade.sandbox.program import Program
     from codecascade.sandbox.program_file import read_program
@@ -124,4 +124,4 @@ def run_file(
     print(outcome.stderr, end="", file=sys.stderr)
     result = f"{outcome.outcome}: {outcome.exception}" if outcome.exception else outcome.outcome
     seconds = f"{outcome.cpu_seconds:.3f} s of CPU, {outcome.wall_seconds:.3f} s"
-    print(f"{result} ({seconds})", file=sys.stderr)
+    print(one_line(f"{result} ({seconds})"), file=sys.stderr)
