@@ -30,7 +30,7 @@ _SYNTAX = re.compile(
 )
 _EXCEPTION = re.compile(
     r"(?!program\.)(?:.*\bUncaught |terminate called after throwing an instance of ')?"
-    r"(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w*)(?::| \[|'|$)"
+    r"(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w{0,99})(?::| \[|'|$)"
 )
 # How many different answers to a problem are kept for its page.
 _ANSWERS = 6

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from codecascade.evaluation.analysis.evaluation_folder import (
@@ -27,14 +28,19 @@ from codecascade.evaluation.analysis.failures import (
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files.atomic import atomic_folder
+from codecascade.ground.format import counted
 from codecascade.reports.evaluation.highlight import highlight
 from codecascade.reports.rendering import render
 
 PER_PAGE = 40
 _PROMPT_LINES = 40
 _SUFFIX_LINES = 24
-# Characters of an answer or a test.
+# Characters of an answer, a test, a message or what follows a gap.
 _LONGEST = 6000
+_MESSAGES = 40
+_FIELDS = 60
+# Characters of a name, or of the value of another field.
+_LONGEST_NAME = 300
 _PLAIN = "text"
 # The id of a corpus document, which is too long for a list of links.
 _DOCUMENT = re.compile(r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)")
@@ -45,11 +51,19 @@ _TEXTS = frozenset(
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text that is cut for the page: ``html``, and how many lines before and after it are left out."""
+    """A text that is cut for the page: ``html``, and what is left out before and after it ("3 lines")."""
 
     html: str
-    before: int = 0
-    after: int = 0
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A task whose ``prompt`` is cut to the lines that a page shows, and what was left out before them."""
+
+    task: TaskRow
+    before: str = ""
 
 
 def problem_address(index: int) -> str:
@@ -96,7 +110,10 @@ def write_pages(
         ordered_problems = list(problems.values())
         pages = [ordered_problems[start : start + PER_PAGE] for start in range(0, len(problems), PER_PAGE)]
         for number, group in enumerate(pages, 1):
-            shown = [_shown(measured, problem, asked.get(problem.key, {}), overlapping) for problem in group]
+            shown = [
+                _shown(measured, problem, asked.get(problem.key, _Asked({})), overlapping)
+                for problem in group
+            ]
             _say_tests_once(shown)
             view = {
                 **common,
@@ -117,17 +134,27 @@ def _say_tests_once(shown: list[dict[str, Any]]) -> None:
         item["test_of"] = said.setdefault(item["test"], number)
 
 
-def _asked(measured: MeasuredBenchmark) -> dict[ProblemKey, TaskRow]:
+def _asked(measured: MeasuredBenchmark) -> dict[ProblemKey, _Asked]:
     """The tasks. Of a long prompt only the lines that a page shows are kept."""
-    return {problem_key(row): row | {"prompt": _end(row.get("prompt", ""))} for row in measured.asked()}
+    found = {}
+    for row in measured.asked():
+        prompt, before = _end(row.get("prompt", ""))
+        found[problem_key(row)] = _Asked(row | {"prompt": prompt}, before)
+    return found
 
 
-def _end(prompt: str) -> str:
-    """The last lines of a prompt. A prefix ``\\0<number>\\0`` says how many lines before them are left out."""
+def _end(prompt: str) -> tuple[str, str]:
+    """The last lines of a prompt, and what is left out before them."""
     lines = prompt.split("\n")
-    if len(lines) <= _PROMPT_LINES:
-        return prompt[-4 * _LONGEST :]
-    return f"\0{len(lines) - _PROMPT_LINES}\0" + "\n".join(lines[-_PROMPT_LINES:])[-4 * _LONGEST :]
+    shown = "\n".join(lines[-_PROMPT_LINES:])
+    if len(shown) > 4 * _LONGEST:
+        return shown[-4 * _LONGEST :], counted(len(prompt) - 4 * _LONGEST, "character")
+    return shown, counted(len(lines) - _PROMPT_LINES, "line") if len(lines) > _PROMPT_LINES else ""
+
+
+def _start(text: str, most: int = _LONGEST) -> str:
+    """The beginning of a text, and how much of it is left out."""
+    return text if len(text) <= most else f"{text[:most]}… ({counted(len(text) - most, 'character')} more)"
 
 
 def _sections(
@@ -171,28 +198,38 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def _name(problem: ProblemOutcomes) -> str:
-    return " · ".join(part for part in (problem.key[0], problem.key[1].replace("_", " ")) if part)
+    name = " · ".join(part for part in (problem.key[0], problem.key[1].replace("_", " ")) if part)
+    return _start(name, _LONGEST_NAME)
 
 
 def _shown(
-    measured: MeasuredBenchmark, problem: ProblemOutcomes, task: TaskRow, overlapping: frozenset[str]
+    measured: MeasuredBenchmark, problem: ProblemOutcomes, asked: _Asked, overlapping: frozenset[str]
 ) -> dict[str, Any]:
+    task = asked.task
     language = str(task.get("language", "python"))
     if "messages" in task:
         language = _PLAIN if not task.get("test") else language
-    prompt, before = _prompt(task)
+    prompt = task.get("prompt", "")
     in_words = measured.name in BENCHMARKS and BENCHMARKS[measured.name].in_words
     context = "" if in_words else prompt
     suffix = task.get("suffix")
-    expected = str(task.get("expected", ""))
+    expected, messages = task.get("expected", ""), task.get("messages", [])
     return {
         "name": _name(problem),
         "problem": problem,
         "overlaps": problem.key[0] in overlapping,
-        "fields": {name: value for name, value in task.items() if name not in _TEXTS},
+        "fields": {
+            _start(name, _LONGEST_NAME): _start(str(value), _LONGEST_NAME)
+            for name, value in islice(task.items(), _FIELDS)
+            if name not in _TEXTS
+        },
         "in_words": in_words,
-        "messages": task.get("messages", []),
-        "prompt": Excerpt(highlight(prompt, _PLAIN if in_words else language), before=before)
+        "messages": [
+            {"role": _start(message["role"], _LONGEST_NAME), "content": _start(message["content"])}
+            for message in messages[-_MESSAGES:]
+        ],
+        "earlier": max(0, len(messages) - _MESSAGES),
+        "prompt": Excerpt(highlight(prompt, _PLAIN if in_words else language), before=asked.before)
         if prompt
         else None,
         "suffix": _suffix(prompt, suffix, language) if isinstance(suffix, str) else None,
@@ -203,18 +240,14 @@ def _shown(
     }
 
 
-def _prompt(task: TaskRow) -> tuple[str, int]:
-    prompt = str(task.get("prompt", ""))
-    if not prompt.startswith("\0"):
-        return prompt, 0
-    _, before, text = prompt.split("\0", 2)
-    return text, int(before)
-
-
 def _suffix(prompt: str, suffix: str, language: str) -> Excerpt:
     lines = suffix.split("\n")
-    shown = "\n".join(lines[:_SUFFIX_LINES])
-    return Excerpt(highlight(shown, language, after=f"{prompt}\n"), after=max(0, len(lines) - _SUFFIX_LINES))
+    shown, after = "\n".join(lines[:_SUFFIX_LINES]), ""
+    if len(shown) > _LONGEST:
+        shown, after = shown[:_LONGEST], counted(len(suffix) - _LONGEST, "character")
+    elif len(lines) > _SUFFIX_LINES:
+        after = counted(len(lines) - _SUFFIX_LINES, "line")
+    return Excerpt(highlight(shown, language, after=f"{prompt}\n"), after=after)
 
 
 def _best_first(answers: Sequence[CountedCompletion]) -> list[CountedCompletion]:
@@ -225,8 +258,8 @@ def _answer(answer: CountedCompletion, context: str, language: str) -> dict[str,
     row = answer.row
     completion = str(row.get("completion", ""))
     scores = {
-        name: value
-        for name, value in row.items()
+        _start(name, _LONGEST_NAME): value
+        for name, value in islice(row.items(), _FIELDS)
         if isinstance(value, float) and name not in ("seconds", "cpu_seconds", "wall_seconds")
     }
     return {
@@ -234,7 +267,7 @@ def _answer(answer: CountedCompletion, context: str, language: str) -> dict[str,
         "passed": answer.kind == PASSED,
         "html": highlight(completion[:_LONGEST], language, after=context),
         "cut": max(0, len(completion) - _LONGEST),
-        "detail": "" if answer.kind == PASSED else str(row.get("detail") or ""),
+        "detail": "" if answer.kind == PASSED else _start(str(row.get("detail") or "")),
         "stderr": "" if answer.kind == PASSED else str(row.get("stderr") or "").strip()[-2000:],
         "count": answer.count,
         "number": answer.number,
