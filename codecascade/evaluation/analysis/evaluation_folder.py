@@ -18,6 +18,7 @@ from codecascade.evaluation.scores import ProblemKey, problem_key
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.ground.files.reading import read_json
+from codecascade.ground.files.values import integer, number
 
 __all__ = [
     "Evaluation",
@@ -30,6 +31,7 @@ __all__ = [
     "read_evaluation",
 ]
 
+_LARGEST = 1e300
 _TASK_TEXTS = ("prompt", "suffix", "expected", "test")
 
 
@@ -209,10 +211,15 @@ def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Pat
 
 
 def _metric(value: Any, path: Path, key: str) -> Metric:
+    if not (isinstance(value, dict) and {"value", "low", "high", "n"} <= value.keys()):
+        raise UserError("must have the numbers value, low, high and n", file=path, key=key)
     try:
-        return Metric(float(value["value"]), float(value["low"]), float(value["high"]), int(value["n"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise UserError("must have the numbers value, low, high and n", file=path, key=key) from None
+        found, low, high = (
+            number(value, name, least=-_LARGEST, most=_LARGEST) for name in ("value", "low", "high")
+        )
+        return Metric(found, low, high, integer(value, "n", least=0, most=2**53))
+    except UserError as error:
+        raise UserError(error.message, file=path, key=f"{key}.{error.key}") from None
 
 
 def _object(value: Any, path: Path, key: str) -> dict[str, Any]:
@@ -224,8 +231,8 @@ def _object(value: Any, path: Path, key: str) -> dict[str, Any]:
 def _rows(path: Path, *, completions: bool) -> Iterator[SampleRow]:
     if not path.exists():
         return
-    for number, row in read_jsonl(path):
-        location = f"{path}:{number}"
+    for line, row in read_jsonl(path):
+        location = f"{path}:{line}"
         if not isinstance(row.get("task_id"), str):
             raise UserError(
                 "must be a text" if "task_id" in row else "is missing", file=location, key="task_id"

@@ -65,3 +65,30 @@ def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| humaneval | pass@1 | 50.0 % |" in text
     assert "| mine | loss | 0.500 |" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("value", "NaN", "finite"),
+        ("low", "-Infinity", "finite"),
+        ("high", "1e400", "finite"),
+        ("value", '"0.5"', "must be a number"),
+        ("value", "true", "must be a number"),
+        ("value", "null", "is missing"),
+        ("value", "[1]", "must be a number"),
+        ("n", "3.7", "must be an integer"),
+        ("n", "-1", "at least 0"),
+        ("n", "false", "must be an integer"),
+        ("n", "1e40", "must be at most"),
+        ("value", "9" * 400, "must be at most"),
+    ],
+)
+def test_a_figure_of_another_type_is_named(tmp_path: Path, name: str, value: str, words: str) -> None:
+    figure = {"value": "0.5", "low": "0.1", "high": "0.9", "n": "3"} | {name: value}
+    numbers = ", ".join(f'"{each}": {text}' for each, text in figure.items())
+    (tmp_path / "results.json").write_text(
+        f'{{"models": {{"a": {{"humaneval": {{"pass@1": {{{numbers}}}}}}}}}}}'
+    )
+    with pytest.raises(UserError, match=rf"results\.json: humaneval\.pass@1\.{name}: .*{words}"):
+        write_evaluation_report(tmp_path)
