@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import matplotlib
 import torch
@@ -19,6 +20,7 @@ ATTENTION_DIMENSION = 1024
 """The width of the vectors whose expected attention is drawn, as in the paper's Fig. 9a. A model's heads are narrower
 and have fewer frequencies of the same range, which makes the same curve rougher."""
 _POINTS = 400
+_LARGEST = 1e300
 
 
 def pictures(question: Question, models: Mapping[str, ModelReport]) -> list[tuple[str, str]]:
@@ -68,13 +70,18 @@ def _losses(members: Members) -> str:
 
 
 def loss_curve(model: ModelReport) -> plots.LossCurve | None:
-    """The losses of the model's training log; None if it has none."""
+    """The losses of the model's training log; None if it has none. Rows of other values than numbers are left out."""
     if model.log is None or not model.log.exists():
         return None
-    rows = [row for row in read_step_log(model.log) if "tokens" in row and row.get("loss") is not None]
-    if not rows:
+    rows = [(row.get("tokens"), row.get("loss")) for row in read_step_log(model.log)]
+    numbers = [(tokens, loss) for tokens, loss in rows if _is_number(tokens) and _is_number(loss)]
+    if not numbers:
         return None
-    return plots.LossCurve(model.name, [row["tokens"] for row in rows], [row["loss"] for row in rows])
+    return plots.LossCurve(model.name, [tokens for tokens, _ in numbers], [loss for _, loss in numbers])
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _perplexities(members: Members) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.presets import PRESETS
 from codecascade.model.rope import expected_attention
 from codecascade.model.rope_scaling import RopeScaling
-from codecascade.reports.cascade.comparison_plots import attention_by_distance, pictures
+from codecascade.reports import plots
+from codecascade.reports.cascade.comparison_plots import attention_by_distance, loss_curve, pictures
 from codecascade.reports.cascade.comparisons import agreement, compared, in_lines
 from codecascade.reports.cascade.report import COMPARISONS, write_report
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure, RunReport
@@ -168,3 +170,28 @@ def test_a_single_document_does_not_show_that_two_groups_are_alike() -> None:
     one = replace(difference(0, 0), difference=Metric(0.0, 0.0, 0.0, 1))
     assert agreement(alike, one) == "open"
     assert agreement(alike, replace(one, difference=Metric(0.0, 0.0, 0.0, 40))) == "yes"
+
+
+@pytest.mark.parametrize(
+    ("row", "kept"),
+    [
+        ({"step": 1, "tokens": "a", "loss": "b"}, 0),
+        ({"step": 1, "tokens": 5, "loss": None}, 0),
+        ({"step": 1, "tokens": 5, "loss": float("nan")}, 0),
+        ({"step": 1, "tokens": 10**400, "loss": 1.0}, 0),
+        ({"step": 1, "tokens": True, "loss": [1]}, 0),
+        ({"step": 1, "loss": 2.0}, 0),
+        ({"step": 1, "tokens": 5, "loss": 2}, 1),
+    ],
+)
+def test_rows_of_a_log_that_are_no_numbers_are_not_drawn(
+    tmp_path: Path, row: dict[str, object], kept: int
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(json.dumps(row) + "\n")
+    curve = loss_curve(ModelReport("code", "base", "code", log=log))
+    assert (0 if curve is None else len(curve.losses)) == kept
+    log.write_text(json.dumps(row) + "\n" + '{"step": 2, "tokens": 9, "loss": 1.5}\n')
+    curve = loss_curve(ModelReport("code", "base", "code", log=log))
+    assert curve is not None and len(curve.losses) == kept + 1
+    assert "<svg" in plots.loss_curves([curve], {"code": plots.hue(0)})
