@@ -35,8 +35,7 @@ def _root(
 
 
 def stderr() -> Console:
-    """Where progress and messages go. Square brackets, ``:names:`` and control characters are text: paths may hold them.
-    """
+    """Where progress and messages go. Square brackets, ``:names:`` and escapes are text: paths may hold some."""
     from codecascade.reports.terminal import PrintableConsole
 
     return PrintableConsole(stderr=True, markup=False, emoji=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,18 @@ from typing import Any
 import jinja2
 
 from codecascade.ground.format import counted, show_count, show_seconds
+from codecascade.reports.markdown import block, code, escaped, fence_for, info
 
-_TICKS = re.compile(r"`{3,}")
+# They turn round the text behind them: a name could look like another one.
+_BIDIRECTIONAL = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(*, markdown: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=jinja2.select_autoescape(["html.jinja"]),
+        autoescape=not markdown,
+        finalize=escaped if markdown else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -29,7 +31,9 @@ def _environment() -> jinja2.Environment:
         number=show_count,
         duration=show_seconds,
         counted=counted,
-        cell=cell,
+        code=code,
+        block=block,
+        info=info,
         fence=fence_for,
         published=published,
     )
@@ -37,26 +41,17 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, view: Mapping[str, Any]) -> str:
-    """Render the template ``<template>.jinja``. HTML templates escape the values that they insert.
+    """Render the template ``<template>.jinja``. The values that it inserts are escaped, as HTML or as Markdown.
 
-    A lone surrogate, which JSON may have and UTF-8 may not, is written as an escape sequence.
+    What is not to be escaped is marked in the template (``safe``, ``code``, ``block``). A lone surrogate, which JSON
+    may have and UTF-8 may not, is written as an escape sequence, and so are characters that turn text round.
     """
-    text = _environment().get_template(f"{template}.jinja").render(view)
+    environment = _environment(markdown=template.endswith(".md"))
+    text = environment.get_template(f"{template}.jinja").render(view).translate(_BIDIRECTIONAL)
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def cell(text: str) -> str:
-    """A text for a cell of a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def published(value: float) -> str:
     """A published percentage with as many decimals as it has, one to three."""
     decimals = next((few for few in (1, 2) if round(value, few) == value), 3)
     return f"{value:.{decimals}f}"
-
-
-def fence_for(texts: Iterable[str]) -> str:
-    """A fence of a Markdown block that none of the texts holds."""
-    longest = max((len(match[0]) for text in texts for match in _TICKS.finditer(text)), default=2)
-    return "`" * (longest + 1)

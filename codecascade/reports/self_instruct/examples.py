@@ -11,7 +11,7 @@ from codecascade.ground.errors import printable
 from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.ground.seeds import draw
 from codecascade.instruct.self_instruct.pipeline import QUESTIONS, TRIPLETS
-from codecascade.reports.rendering import fence_for
+from codecascade.reports.markdown import fence_for
 
 KEPT, FALLEN, LEFT = 6, 3, 4
 """Examples of what was kept; of each reason why triplets fell out; of each reason why questions left before."""

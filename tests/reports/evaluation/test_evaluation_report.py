@@ -87,7 +87,7 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     write_evaluation_report(folder, pages=False)
     assert not (folder / "problems").exists()
     lines = (folder / "report.md").read_text().splitlines()
-    own = [line for line in lines if line.startswith("| **a <model>**")]
+    own = [line for line in lines if line.startswith("| **a &lt;model>**")]
     # HumanEval: pass@1 only.
     assert "**33.3** (22.7–45.9) [a b] | – | – |" in own[0]
     assert "| Code Llama 7B | 33.5 | 59.6 | 85.9 |" in lines

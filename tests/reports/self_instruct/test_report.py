@@ -9,7 +9,7 @@ from scripted_teacher import ScriptedTeacher, adds, number_in, questions, run
 
 from codecascade.ground.errors import UserError
 from codecascade.instruct.self_instruct.triplets import DroppedQuestion, Question
-from codecascade.reports.rendering import fence_for
+from codecascade.reports.markdown import fence_for
 from codecascade.reports.self_instruct.report import write_self_instruct_report
 
 

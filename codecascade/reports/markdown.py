@@ -1,0 +1,67 @@
+"""Writes what files and models hold into Markdown as text: it can't become a heading, a link, a tag or a cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from codecascade.ground.errors import printable
+
+_TICKS = re.compile(r"`{3,}")
+_INSIDE = re.compile(
+    r"[`|*]"  # code, cells, emphasis
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # emphasis: not within exact_match
+    r"|\](?=[(\[:])"  # links
+    r"|\\(?=[!-/:-@\[-`{-~]|$)"  # escapes
+    r"|&(?=#?\w+;)"  # entities
+    r"|(?<!#)#(?=#*\s*$)"  # the end of a heading
+)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+# Headings, quotations, lists, rules and other fences.
+_START = re.compile(r"(\s?)(?=#+(?:\s|$)|>|[-+](?:\s|$)|--|=+\s*$|~~~)|(\s?\d+)(?=[.)](?:\s|$))")
+
+
+def escaped(value: Any) -> Any:
+    """A value as text for a line of Markdown. A value that is Markdown itself is :class:`~markupsafe.Markup`.
+
+    >>> print(escaped("# <b> `x` | a_b"), escaped("1. [here](there)"))
+    \\# &lt;b> \\`x\\` \\| a_b 1\\. [here\\](there)
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    # four spaces would begin a block of code
+    text = re.sub(r"^\s+", " ", printable(re.sub(r"\r?\n", " ", value)))
+    text = _TAG.sub("&lt;", _INSIDE.sub(lambda found: f"\\{found[0]}", text))
+    if start := _START.match(text):
+        text = f"{start[0]}\\{text[start.end() :]}"
+    return Markup(text)
+
+
+def code(text: str) -> Markup:
+    """A text as code within a line; nothing is called so."""
+    line = printable(text.replace("\n", " "))
+    if not line.strip():
+        return Markup("(nothing)")
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    ticks = "`" * (longest + 1)
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return Markup(f"{ticks}{space}{line}{space}{ticks}")
+
+
+def block(text: str) -> Markup:
+    """Lines of a block of code, between fences of :func:`fence_for`."""
+    return Markup(printable(text))
+
+
+def info(language: str) -> Markup:
+    """The language behind a fence."""
+    return Markup(re.sub(r"[^\w+#.-]", "", language))
+
+
+def fence_for(texts: Iterable[str]) -> Markup:
+    """A fence of a Markdown block that none of the texts holds."""
+    longest = max((len(match[0]) for text in texts for match in _TICKS.finditer(text)), default=2)
+    return Markup("`" * (longest + 1))
