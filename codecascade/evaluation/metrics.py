@@ -112,7 +112,8 @@ def bootstrap_ratio(
 ) -> Metric:
     """``sum(numerators) / sum(denominators)``, such as a loss per token, with a percentile bootstrap interval.
 
-    The bootstrap draws observations (documents, problems) with replacement.
+    The bootstrap draws observations (documents, problems) with replacement. A drawing of empty ones alone has no
+    ratio, and is left out.
     """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     n = len(above)
@@ -123,8 +124,9 @@ def bootstrap_ratio(
     # In batches, so that memory is bounded for any n.
     for start in range(0, resamples, 100):
         rows = generator.integers(n, size=(min(100, resamples - start), n))
-        ratios[start : start + len(rows)] = above[rows].sum(1) / below[rows].sum(1)
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+        sums = below[rows].sum(1)
+        ratios[start : start + len(rows)] = above[rows].sum(1) / np.where(sums > 0, sums, np.nan)
+    low, high = np.nanquantile(ratios, [(1 - level) / 2, (1 + level) / 2])
     return Metric(float(above.sum() / below.sum()), float(low), float(high), n)
 
 

@@ -58,11 +58,11 @@ class Scores:
         return math.exp(ratio) if self.exponential else ratio
 
     def metric(self, seed: int) -> Metric:
-        """The figure with its interval. Without any problem it is not measured (``n`` is 0).
+        """The figure with its interval. Without any problem, or only empty texts, it is not measured (``n`` is 0).
 
         A loss of texts that are all alike, as a single one is, has an interval of no width.
         """
-        if not self.keys:
+        if not self.keys or (self.weights is not None and self.weights.sum() <= 0):
             return wilson(0, 0)
         # A bootstrap over problems of which half the samples each are right would give an interval of no width.
         if self.bounds is not None and (alike := self._alike(*self.bounds)) is not None:

@@ -123,3 +123,16 @@ def test_a_loss_of_one_text_has_no_interval() -> None:
         assert format_interval(found, "loss") == "–" and format_range(found, "loss") == "no interval"
     rows.append({**rows[0], "task_id": "b", "nats": 120.0})
     assert all(found.has_interval for found in metrics_of(BENCHMARKS["validation"].scores(rows)).values())
+
+
+def test_empty_texts_leave_figures_numbers() -> None:
+    empty = {"task_id": "a", "nats": 0.0, "tokens": 0, "bytes": 0}
+    other = {"task_id": "b", "nats": 50.0, "tokens": 50, "bytes": 200}
+    scores = BENCHMARKS["validation"].scores
+    assert not any(found.is_measured for found in metrics_of(scores([empty])).values())
+    loss = metrics_of(scores([empty, other, {**other, "task_id": "c", "nats": 60.0}]))["loss"]
+    assert (
+        loss.value == pytest.approx(1.1)
+        and loss.low == pytest.approx(1.0)
+        and loss.high == pytest.approx(1.2)
+    )
