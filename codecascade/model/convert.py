@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from torch import Tensor
 
 from codecascade.ground.choices import ConvertedWeightType, ModelFormat
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
 from codecascade.model.gguf.writing import save_gguf
-from codecascade.model.sources import load, open_model
+from codecascade.model.sources import load
 from codecascade.model.stored.model import LoadedModel
 from codecascade.model.weights import check_numbers
 
@@ -55,11 +56,12 @@ def convert(
             out, loaded.model.state_dict(), loaded.config, loaded.tokenizer, dtype=dtype, name=Path(name).stem
         )
         return loaded
-    stored, written = open_model(name), None if dtype is None else _DTYPES[dtype]
-    # One tensor at a time, so that the whole model is never in memory in a wider type than it is written in.
-    for key, tensor in stored.weights.tensors():
+    written = None if dtype is None else _DTYPES[dtype]
+
+    def check(key: str, tensor: Tensor) -> None:
         check_numbers(key, tensor, written or tensor.dtype, dtype or "its type")
-    loaded = stored.load(dtype=written)
+
+    loaded = load(name, dtype=written, check=check)
     save_folder(
         out,
         loaded.model,

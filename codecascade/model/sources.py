@@ -19,7 +19,7 @@ from codecascade.model.folder import open_folder, read_config, read_tokenizer
 from codecascade.model.gguf import open_gguf, read_gguf_config, read_gguf_tokenizer
 from codecascade.model.meta import is_meta_folder, open_meta, read_meta_config, read_meta_tokenizer
 from codecascade.model.presets import PRESETS
-from codecascade.model.stored.model import LoadedModel, StoredModel
+from codecascade.model.stored.model import LoadedModel, StoredModel, TensorCheck
 from codecascade.model.weights import Device
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -102,16 +102,23 @@ def resolve(name: str) -> Source:
     return source
 
 
-def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
+def load(
+    name: str,
+    *,
+    dtype: torch.dtype | None = None,
+    device: Device = "cpu",
+    check: TensorCheck | None = None,
+) -> LoadedModel:
     """Load the model that ``name`` stands for (see :func:`resolve`), fetching it from the hub if need be.
 
     Args:
         dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file).
+        check: gets each tensor by its name, as it is stored, before it has the ``dtype``.
 
     Raises:
         UserError: it is not there, broken or not supported, or it is a preset, which has no weights.
     """
-    return open_model(name).load(dtype=dtype, device=device)
+    return open_model(name).load(dtype=dtype, device=device, check=check)
 
 
 def open_model(name: str) -> StoredModel:

@@ -19,6 +19,9 @@ _INSIDE = re.compile(
     r"|&(?=#?\w+;)"  # entities
     r"|(?<!#)#(?=#*\s*$)"  # the end of a heading
 )
+_JOINERS = "\u200c\u200d\u00ad"
+"""Of Persian and Indic words and of emoji, and the soft hyphen."""
+_JOINER = re.compile(f"([{_JOINERS}])")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 # Headings, quotations, lists, rules and other fences.
 _START = re.compile(r"(\s?)(?=#+(?:\s|$)|>|[-+](?:\s|$)|--|=+\s*$|~~~)|(\s?\d+)(?=[.)](?:\s|$))")
@@ -33,16 +36,22 @@ def escaped(value: Any) -> Any:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     # four spaces would begin a block of code
-    text = re.sub(r"^\s+", " ", printable(re.sub(r"\r?\n", " ", value)))
+    text = re.sub(r"^\s+", " ", _shown(value).replace("\n", " "))
     text = _TAG.sub("&lt;", _INSIDE.sub(lambda found: f"\\{found[0]}", text))
     if start := _START.match(text):
         text = f"{start[0]}\\{text[start.end() :]}"
     return Markup(text)
 
 
+def _shown(text: str) -> str:
+    """A text without what a reader does not see; line ends are line feeds. Joiners belong to words and signs."""
+    lines = re.sub(r"\r\n?", "\n", text)
+    return "".join(part if part in _JOINERS else printable(part) for part in _JOINER.split(lines))
+
+
 def code(text: str) -> Markup:
     """A text as code within a line; nothing is called so."""
-    line = printable(text.replace("\n", " "))
+    line = _shown(text).strip("\n").replace("\n", " ")
     if not line.strip():
         return Markup("(nothing)")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
@@ -53,7 +62,7 @@ def code(text: str) -> Markup:
 
 def block(text: str) -> Markup:
     """Lines of a block of code, between fences of :func:`fence_for`."""
-    return Markup(printable(text))
+    return Markup(_shown(text))
 
 
 def info(language: str) -> Markup:

@@ -55,6 +55,8 @@ WORDS += [
     "\u202e",
     "\r",
 ]
+JOINERS = "\u200c\u200d\u00ad"
+WORDS += [*JOINERS]
 texts = st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=8).map("".join)
 
 
@@ -77,7 +79,8 @@ def words(tokens: Iterable[Token]) -> str:
 
 
 def as_text(text: str) -> str:
-    return " ".join(printable(text.replace("\r\n", "\n").replace("\n", " ")).split())
+    lines = " ".join(text.replace("\r", "\n").split("\n"))
+    return " ".join("".join(each if each in JOINERS else printable(each) for each in lines).split())
 
 
 @given(texts)
@@ -101,12 +104,30 @@ def test_a_text_stays_a_text(text: str) -> None:
 @given(texts)
 def test_code_stays_code(text: str) -> None:
     tokens = READER.parse(f"a {code(text)} b\n")
-    if text.replace("\n", "").strip():
+    if as_text(text):
         assert kinds(tokens) <= {"paragraph_open", "inline", "text", "code_inline", "paragraph_close"}
-        assert words(tokens).split() == ["a", *printable(text.replace("\n", " ")).split(), "b"]
+        assert words(tokens).split() == ["a", *as_text(text).split(), "b"]
     fence = fence_for([text])
     fenced = READER.parse(f"{fence}{info(text)}\n{block(text)}\n{fence}\n\nafter\n")
     assert fenced[0].type == "fence" and "paragraph_open" in kinds(fenced[1:])
+
+
+def test_windows_line_ends_are_line_ends() -> None:
+    assert block("def f():\r\n    x = 1\r\n") == "def f():\n    x = 1\n"
+    assert code("y\r") == "`y`" and code("a\r\nb") == "`a b`"
+    assert escaped("a\r\nb") == "a b"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "\U0001f468\u200d\U0001f469",
+    ],
+)
+def test_joiners_of_words_and_signs_stay(word: str) -> None:
+    assert escaped(word) == block(word) == word and code(word) == f"`{word}`"
 
 
 HOSTILE = "<script>alert(1)</script>\n# head\n| x | `b` [c](javascript:d) \x1b[31m \u202e"

@@ -61,7 +61,7 @@ def piece_of(event: Body, wanted: int | None) -> Piece:
     if not isinstance(text, str | None) or not isinstance(reason, str | None):
         raise _strange(event)
     tokens = _tokens(choice, wanted)
-    if not tokens and "text" not in choice and (not reason or _OF_CHATS.intersection(choice)):
+    if not tokens and not text and any(choice.get(field) is not None for field in _OF_CHATS):
         # what it says stands in other fields, and would be lost
         raise _strange(event)
     return Piece(tokens, text or "", reason or None, stop if type(stop) in (int, str) else None)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.stored.weights import StoredWeights
 from codecascade.model.weights import Device, assemble
 from codecascade.tokens.tokenizer import Tokenizer
+
+TensorCheck = Callable[[str, Tensor], None]
+"""Raises UserError for a tensor, given by its name, that can't be taken."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,28 @@ class StoredModel:
     quantisation: str | None = None
     finite_when_read: bool = False
 
-    def load(self, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
+    def load(
+        self,
+        *,
+        dtype: torch.dtype | None = None,
+        device: Device = "cpu",
+        check: TensorCheck | None = None,
+    ) -> LoadedModel:
         """The model in memory.
 
         Args:
+            check: gets each tensor by its name, as it is stored; what it raises ends the loading.
             dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file). Matrices that are
                 stored in several types get the smallest one that holds all their values, or none could be multiplied.
 
         Raises:
             UserError: the file is broken, or its values can't be read.
         """
-        tensors = {name: tensor.to(device=device, dtype=dtype) for name, tensor in self.weights.tensors()}
+        tensors = {}
+        for name, tensor in self.weights.tensors():
+            if check is not None:
+                check(name, tensor)
+            tensors[name] = tensor.to(device=device, dtype=dtype)
         multiplied = [name for name in tensors if not name.endswith("norm.weight")]
         common = reduce(torch.promote_types, {tensors[name].dtype for name in multiplied})
         tensors |= {name: tensors[name].to(common) for name in multiplied}

@@ -17,7 +17,10 @@ from codecascade.training.stream.settings import ChatSettings
 
 _NO_IDS = np.zeros(0, np.int32)
 _NO_WEIGHTS = np.zeros(0, np.float32)
-# A dialogue of so many characters for each token of a row is encoded whole at once; a turn has at least so many.
+# Up to so many characters and messages a dialogue is encoded whole. A template may leave out what is long, such as
+# what a model thought, so that nothing is known before.
+_WHOLE_CHARACTERS, _WHOLE_MESSAGES = 1 << 18, 128
+# Of a longer one so many characters for each token of a row are encoded at once; a turn has at least so many.
 _CHARACTERS, _TURN = 8, 32
 Encode = Callable[[int], DialogueTokens]
 """Encodes a dialogue up to a message, which is an answer."""
@@ -84,14 +87,18 @@ def _in_context(
 ) -> tuple[DialogueTokens | None, bool]:
     """What of a dialogue fits, None if nothing does, and whether that is less than all."""
     longest = context * _longest_token(tokenizer)
-    # what is not in a row in any case is not rendered either
-    messages = [Message(each.role, _beginning(each.content, longest)) for each in messages]
+    is_long = (
+        len(messages) > _WHOLE_MESSAGES or sum(len(each.content) for each in messages) > _WHOLE_CHARACTERS
+    )
+    if is_long:
+        # what is not in a row in any case is not rendered either
+        messages = [Message(each.role, _beginning(each.content, longest)) for each in messages]
 
     @cache
     def encode(last: int) -> DialogueTokens:
         return dialogue_tokens(tokenizer, messages[: last + 1])
 
-    reach = _reach(messages, answers, encode, context, longest)
+    reach = _reach(messages, answers, encode, context, longest) if is_long else answers[-1]
     within = learnt[: bisect_left(learnt, reach + 1)]
     if within and epoch % len(learnt) and not {*within} <= {*encode(within[-1]).answers}:
         learnt = learnt[: len(learnt) - epoch % len(learnt)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.generation.gateway.pieces import WholeCharacters
+from codecascade.generation.gateway.pieces import WholeCharacters, piece_of
+from codecascade.generation.transport import NoReplyError
 
 TEXTS = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\U0001f642\U00010000a")))
 
@@ -24,3 +26,15 @@ def test_a_text_is_whole_however_its_utf_16_is_cut(text: str, size: int) -> None
     assert "".join(found) == text
     for piece in found:
         piece.encode()
+
+
+@pytest.mark.parametrize("choice", [{}, {"text": None}, {"text": ""}, {"message": None}, {"delta": None}])
+def test_an_event_that_leaves_out_what_is_not_there_says_nothing(choice: dict[str, None]) -> None:
+    assert not piece_of({"choices": [{"index": 0, **choice}]}, None).is_progress
+    assert piece_of({"choices": [{"index": 0, **choice, "finish_reason": "stop"}]}, None).is_progress
+
+
+@pytest.mark.parametrize("reason", [None, "stop"])
+def test_an_event_of_a_chat_is_none(reason: str | None) -> None:
+    with pytest.raises(NoReplyError):
+        piece_of({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]}, None)

@@ -86,7 +86,38 @@ def test_what_an_assertion_hands_to_a_call_may_have_changed(text: str, expected:
     assert PYTHON.assertions(text) == expected
 
 
-@pytest.mark.parametrize("value", ["-1", "'a' + 'b'", "(1, -2)", "None"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = [1]\nprint(push(x, 2))\nassert f(x) == 3",
+        "x = [1]\ny = push(x, 2)\nassert f(x) == 3",
+        "x = [[1]]\nrow = x[0]\npush(row, 2)\nassert f(x) == 3",
+        "x = [1]\npair = (x, 1)\npush(pair, 2)\nassert f(x) == 3",
+        "x = [1]\ndef add():\n    return push(x, 2)\nassert f(x) == 3",
+        "x = [1]\ndef add():\n    push(x, 2)\nassert f(x) == 3",
+    ],
+)
+def test_what_another_call_was_handed_may_have_changed(text: str) -> None:
+    assert PYTHON.assertions(text) == []
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["x[0]", "x[:]", "x + [3]", "x.copy()", "x.count(1)", "list(zip(x, x))", "[y * 2 for y in x]", "sum(x)"],
+)
+def test_what_only_reads_a_flat_list_changes_nothing(use: str) -> None:
+    text = f"x = [1, 2]\nassert f({use}) == 1\nassert f({use}) == 2"
+    assert len(PYTHON.assertions(text)) == 2
+
+
+def test_a_parameter_of_that_name_is_another_variable() -> None:
+    text = "x = [1]\ndef add(x):\n    return push(x, 2)\nassert f(x) == 3"
+    assert PYTHON.assertions(text) == ["assert f([1]) == 3"]
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "'a' + 'b'", "(1, -2)", "None", "float('inf')", "-math.inf", "range(5)"]
+)
 def test_a_value_that_nothing_changes_stays(value: str) -> None:
     text = f"x = {value}\nassert f(x) == 1\nassert g(x) == 2"
     assert len(PYTHON.assertions(text)) == 2

@@ -65,13 +65,16 @@ def as_if_all_were_encoded(
     context=st.integers(8, 120),
     kind=st.sampled_from(["llama", "bytes", "step", "own", "reasoning"]),
     epoch=st.integers(0, 2),
+    whole=st.integers(0, 24),
 )
 def test_the_same_example_as_if_all_were_encoded(
-    texts: list[str], longer: int, at: int, context: int, kind: str, epoch: int
+    texts: list[str], longer: int, at: int, context: int, kind: str, epoch: int, whole: int
 ) -> None:
     texts[at % len(texts)] += "c a" * longer
     messages, tokenizer = turns(*texts[: len(texts) // 2 * 2]), tokenizer_of(kind)
-    example = dialogue_example(tokenizer, messages, context=context, document_id="d", epoch=epoch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dialogue_examples, "_WHOLE_MESSAGES", whole)
+        example = dialogue_example(tokenizer, messages, context=context, document_id="d", epoch=epoch)
     expected = as_if_all_were_encoded(tokenizer, messages, context, epoch)
     assert (example.ids.tolist(), example.truncated) == expected
 
@@ -96,6 +99,22 @@ def test_only_the_beginning_of_a_long_dialogue_is_rendered(
     assert example.truncated and 0 < len(example) <= 512
     # with all parts of the dialogue it would be a million of messages and more
     assert sum(rendered) < 20_000
+
+
+@pytest.mark.parametrize("too_long", ["cut", "drop"])
+def test_what_a_template_leaves_out_makes_no_dialogue_too_long(too_long: Any) -> None:
+    """What a model thought before its earlier answers is far longer than a row, and is not in it."""
+    tokenizer = tokenizer_of("reasoning")
+    thoughts = turns("a", f"{'hm ' * 30_000}|b", "c", "|d")
+    short = turns("a", "b", "c", "|d")
+    found, expected = (
+        dialogue_example(
+            tokenizer, each, context=99, document_id="d", settings=ChatSettings(too_long=too_long)
+        )
+        for each in (thoughts, short)
+    )
+    assert found.ids.tolist() == expected.ids.tolist() and not found.truncated
+    assert sum(found.weights) > 0
 
 
 def test_a_long_dialogue_does_not_end_the_training() -> None:

@@ -18,10 +18,15 @@ _UNCHANGING = (
     *(ast.Constant, ast.Tuple, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.BoolOp, ast.boolop),
     *(ast.Compare, ast.cmpop, ast.expr_context),
 )
+_READING_NODES = (ast.Subscript, ast.BinOp, ast.Compare, ast.comprehension)
 _DISPLAYS = (ast.List, ast.Set, ast.Dict, ast.Tuple)
 # Python's functions that change nothing, and those that change nothing but iterators, which they use up.
 _LOOKING_NAMES = "abs bool callable float int isinstance len print repr round str type"
-_READING_NAMES = "all any dict frozenset list max min set sorted sum tuple"
+_READING_NAMES = "all any dict enumerate frozenset list map max min reversed set sorted sum tuple zip"
+# Those that make a value that nothing changes, of such values; and methods that change nothing.
+_MAKING_NAMES = "bool bytes complex float frozenset int len range round str"
+_LOOKING_METHODS = frozenset(["copy", "count", "index", "keys", "values", "items"])
+_MAKING = frozenset(_MAKING_NAMES.split())
 _LOOKING, _READING = frozenset(_LOOKING_NAMES.split()), frozenset(_READING_NAMES.split())
 _Scope = ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -83,8 +88,8 @@ class Variables:
             self._assign(statement.target, statement.value)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self._forget([statement.name, *_globals(statement)])
-            self._forget_changed(statement.body)
-        elif not _only_prints(statement):
+            self._forget_changed(statement)
+        elif not self._only_prints(statement):
             self._forget(_stored(statement))
             self._forget(name for name in _mentioned(statement) if self._may_change(name))
 
@@ -101,24 +106,33 @@ class Variables:
             # `values[0] = 4` stores nothing in a name, and changes what `values` is.
             self._forget(_mentioned(target) | called)
 
-    def _forget_changed(self, body: Iterable[ast.stmt]) -> None:
+    def _forget_changed(self, statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         """Forget what a function may change of the variables outside of it."""
-        for statement in body:
-            for node in ast.walk(statement):
-                if isinstance(node, ast.Expr) and not _only_prints(node):
-                    self._forget(name for name in _with_called_methods(node) if self._may_change(name))
-                elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                    self._forget(_mentioned(node))
+        arguments = [] if isinstance(statement, ast.ClassDef) else ast.walk(statement.args)
+        own = {node.arg for node in arguments if isinstance(node, ast.arg)}
+        for each in statement.body:
+            self._forget(self._changed_by(each) - own)
+            for node in ast.walk(each):
+                if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                    self._forget(_mentioned(node) - own)
 
-    def _changed_by(self, expression: ast.expr) -> set[str]:
+    def _changed_by(self, expression: ast.AST) -> set[str]:
         """The names whose values an expression may change: by their methods, or by a call that they are handed to."""
         changed = _with_called_methods(expression)
         for node in ast.walk(expression):
             if isinstance(node, ast.Call) and not _is_call_of(node, _LOOKING):
                 changed |= self._handed(node)
             elif isinstance(node, ast.comprehension) and isinstance(node.iter, ast.Name):
-                changed |= set() if self._is_flat(node.iter.id) else {node.iter.id}
+                changed |= set() if self._is_flat(node.iter) else {node.iter.id}
         return {name for name in changed if self._may_change(name)}
+
+    def _only_prints(self, statement: ast.stmt) -> bool:
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        return (
+            value is not None
+            and _is_call_of(value, frozenset({"print"}))
+            and not any(map(self._changed_by, ast.iter_child_nodes(value)))
+        )
 
     def _handed(self, call: ast.Call) -> set[str]:
         """The names whose values a call is given, rather than what Python's own functions make of them."""
@@ -132,17 +146,18 @@ class Variables:
                 given: Iterable[ast.AST] = ast.iter_child_nodes(node)
                 if isinstance(node, ast.Call):
                     given = [*node.args, *(keyword.value for keyword in node.keywords)]
-                read = _is_call_of(node, _READING)
-                waiting += [
-                    each
-                    for each in given
-                    if not (read and isinstance(each, ast.Name) and self._is_flat(each.id))
-                ]
+                # what is read of a flat value is another value, or one that nothing changes
+                read = (
+                    isinstance(node, _READING_NODES)
+                    or _is_call_of(node, _READING)
+                    or _is_looking_method(node)
+                )
+                waiting += [each for each in given if not (read and self._is_flat(each))]
         return names
 
-    def _is_flat(self, name: str) -> bool:
-        """Whether a variable is a list or the like that is written out, of values that nothing changes."""
-        value = self._values.get(name)
+    def _is_flat(self, node: ast.AST) -> bool:
+        """Whether a name is that of a list or the like that is written out, of values that nothing changes."""
+        value = self._values.get(node.id) if isinstance(node, ast.Name) else None
         return isinstance(value, _DISPLAYS) and all(map(_is_unchanging, ast.iter_child_nodes(value)))
 
     def _may_change(self, name: str) -> bool:
@@ -153,9 +168,10 @@ class Variables:
             value = self._values.pop(name, None)
             if value is None or _is_unchanging(value):
                 continue
-            # `other = values` is the same list, and `pair = (values, 1)` holds it.
+            # `other = values` is the same list, `pair = (values, 1)` holds it, and `values = pair[0]` is held.
+            parts = {id(node) for node in ast.walk(value) if not isinstance(node, (*_UNCHANGING, ast.Name))}
             for other, its in list(self._values.items()):
-                if any(node is value for node in ast.walk(its)):
+                if any(id(node) in parts for node in ast.walk(its)):
                     del self._values[other]
 
     def _length(self, expression: ast.expr) -> int:
@@ -183,7 +199,27 @@ class _Replace(ast.NodeTransformer):
 
 
 def _is_unchanging(node: ast.AST) -> bool:
-    return all(isinstance(each, _UNCHANGING) for each in ast.walk(node))
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.Call) and _is_call_of(each, _MAKING) and not each.keywords:
+            waiting += each.args
+        elif isinstance(each, _UNCHANGING):
+            waiting += ast.iter_child_nodes(each)
+        elif not _is_of_math(each):
+            return False
+    return True
+
+
+def _is_of_math(node: ast.AST) -> bool:
+    """``math.inf``."""
+    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "math"
+
+
+def _is_looking_method(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and (
+        isinstance(node.func, ast.Attribute) and node.func.attr in _LOOKING_METHODS
+    )
 
 
 def _is_call_of(node: ast.AST, names: frozenset[str]) -> bool:
@@ -218,16 +254,8 @@ def _with_called_methods(node: ast.AST) -> set[str]:
     return {
         name
         for each in ast.walk(node)
-        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Attribute)
+        and not _is_looking_method(each)
         for name in _mentioned(each.func)
     }
-
-
-def _only_prints(statement: ast.stmt) -> bool:
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    return (
-        isinstance(value, ast.Call)
-        and isinstance(value.func, ast.Name)
-        and value.func.id == "print"
-        and not _with_called_methods(value)
-    )

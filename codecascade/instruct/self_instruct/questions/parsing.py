@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from codecascade.instruct.self_instruct.questions.cleaning import (
@@ -23,7 +22,6 @@ from codecascade.instruct.self_instruct.questions.cleaning import (
 MOST_CHARACTERS = 200_000
 """Of an answer; what a model writes beyond is not read."""
 UNFINISHED = "cut off by the limit of tokens"
-OWN_LIST = "holds a list that is numbered as the items are"
 QUESTION_KEYS = ("question", "problem", "task", "prompt", "instruction", "text", "description", "statement")
 """The keys of a JSON object that may hold the question, the likeliest first."""
 
@@ -46,7 +44,7 @@ def parse_questions(answer: str, *, finished: bool = True) -> ParsedQuestions:
     left_out: list[tuple[str, str]] = []
     items = _json_items(text)
     if items is None:
-        items, left_out = _listed_items(text)
+        items = _listed_items(text)
         if items and (not finished or len(answer) > MOST_CHARACTERS):
             left_out.append((items.pop(), UNFINISHED))
     questions = []
@@ -71,12 +69,8 @@ _NUMBERED = re.compile(
 )
 _BULLET = re.compile(r"^ {0,3}[-*+•‣–] +", re.MULTILINE)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-# A line that begins a further list: "Hard:", "## Hard".
-_HEADING = re.compile(r"\n *\n[ \t]*(?:[^\n]{1,60}:[*_ ]{0,3}|#{1,6} [^\n]{1,60}|\*\*[^\n]{1,60}\*\*)\s*\Z")
-# Between two items of a list; what jumps further is no item.
-_WIDEST_GAP = 10
-# Of a list inside of an item; what is behind a longer one counts as another list.
-_LONGEST_OWN_LIST = 100
+# Numbers between two items of a list that may be nowhere.
+_MOST_LEFT_OUT = 3
 _PARAGRAPHS = re.compile(r"\n *\n")
 # How a paragraph begins that asks for something.
 _ASKS = re.compile(
@@ -93,102 +87,47 @@ def without_mark(line: str) -> str:
     return line[mark.end() :] if mark else line
 
 
-def _listed_items(text: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The items of a numbered list or of bullets; without a list, the paragraphs that ask for something.
-
-    Second, the items of which it can't be told where they end, with the reason.
-    """
+def _listed_items(text: str) -> list[str]:
+    """The items of a numbered list or of bullets; without a list, the paragraphs that ask for something."""
     # a number or a bullet inside of a fence begins no item
     outside = _FENCED.sub(lambda fence: re.sub(r"[^\n]", "\0", fence[0]), text)
-    numbered = _at_its_indentation(list(_NUMBERED.finditer(outside)))
-    if numbered:
-        starts, holders = _items_and_holders(text, numbered)
-        items = _between(text, starts)
-        return (
-            [item for index, item in enumerate(items) if index not in holders],
-            [(items[index], OWN_LIST) for index in holders],
-        )
-    if bullets := list(_BULLET.finditer(outside)):
-        return _between(text, bullets), []
+    starts = _counting_up(list(_NUMBERED.finditer(outside))) or list(_BULLET.finditer(outside))
+    if starts:
+        return _between(text, starts)
     paragraphs = [part.strip() for part in _PARAGRAPHS.split(text)]
-    return [part for part in paragraphs if _ASKS.match(part)], []
+    return [part for part in paragraphs if _ASKS.match(part)]
 
 
-def _at_its_indentation(matches: Sequence[re.Match[str]]) -> list[re.Match[str]]:
-    """The numbers that stand where those of the list do. What is numbered inside of an item is mostly indented.
+def _counting_up(matches: Sequence[re.Match[str]]) -> list[re.Match[str]]:
+    """The numbers of the list itself: those that count up, whatever is numbered inside of an item.
 
-    The list is that of the longest run that counts up by one, from one of the first numbers on: prose may be before.
+    They are written as the first one is ("Question 1", "(1)", "1."), and no deeper. A list may begin with any number,
+    as when a model goes on with a list that it was shown, and leave out a few that are nowhere. It may also have the
+    same number in front of every item, as Markdown allows.
     """
-    best: list[int] = []
-    for first in range(min(len(matches), 3)):
-        run = [first]
-        for index in range(first + 1, len(matches)):
-            if _number(matches[index]) == _number(matches[run[-1]]) + 1 and _indentation(
-                matches[index]
-            ) <= _deepest(matches[first]):
-                run.append(index)
-        best = max(best, run, key=len)
-    if not best:
-        return []
-    begin = matches[best[0]]
-    before = [match for match in matches[: best[0]] if _number(match) < _number(begin)]
-    return [match for match in (*before, *matches[best[0] :]) if _indentation(match) <= _deepest(begin)]
+    best: list[re.Match[str]] = []
+    for first in matches[:3]:
+        # one more space than the first item has: the numbers of a list may be aligned at their ends
+        deepest, notation = _indentation(first) + 1, _notation(first)
+        alike = [
+            match for match in matches if _indentation(match) <= deepest and _notation(match) == notation
+        ]
+        last_place = {_number(match): place for place, match in enumerate(alike)}
+        chain = [first]
+        for place in range(alike.index(first) + 1, len(alike)):
+            number, skipped = _number(alike[place]), range(_number(chain[-1]) + 1, _number(alike[place]))
+            follows = number > _number(chain[-1]) and len(skipped) <= _MOST_LEFT_OUT
+            if follows and all(last_place.get(other, -1) < place for other in skipped):
+                chain.append(alike[place])
+        best = max(best, chain, key=len)
+    if len(best) == 1 and len({_number(match) for match in matches}) == 1:
+        return list(matches)
+    return best
 
 
-def _items_and_holders(text: str, matches: Sequence[re.Match[str]]) -> tuple[list[re.Match[str]], list[int]]:
-    """Where items begin, and the indices of those that hold a numbered list of their own at the list's indentation.
-
-    A list may begin with any number, as when a model goes on with one that it was shown; leave some out; have a
-    number twice, or the same one before all items, as Markdown allows; and begin again ("Hard: 1. ..."). An item
-    whose own list is not indented shows where the outer list goes on behind it, or by the colon that it ends with.
-    """
-    starts: list[re.Match[str]] = []
-    holders: list[int] = []
-    lowest = min(map(_number, matches))
-    last_index = {_number(match): index for index, match in enumerate(matches)}
-    # the number before, while that is inside of an item
-    inner: int | None = None
-    for index, match in enumerate(matches):
-        number = _number(match)
-        last = _number(starts[-1]) if starts else number
-        if number > last + _WIDEST_GAP:
-            continue
-        if inner is not None and (number != last + 1 or (number == inner + 1 and last_index[number] > index)):
-            inner = number
-            continue
-        inner = None
-        if lowest < number <= last and (holder := _holder(starts, number, lowest)) is not None:
-            # behind a list that an item held
-            del starts[holder + 1 :]
-            while holders and holders[-1] >= holder:
-                holders.pop()
-            holders.append(holder)
-        elif starts and number <= last and _announces_a_list(text[starts[-1].end() : match.start()]):
-            holders.append(len(starts) - 1)
-            inner = number
-            continue
-        starts.append(match)
-    return starts, holders
-
-
-def _holder(starts: Sequence[re.Match[str]], number: int, lowest: int) -> int | None:
-    """The last item before ``number`` in its list, if another list began behind it."""
-    begun_again = False
-    for index in range(len(starts) - 1, max(-1, len(starts) - 1 - _LONGEST_OWN_LIST), -1):
-        if begun_again and _number(starts[index]) == number - 1:
-            return index
-        begun_again = begun_again or _number(starts[index]) == lowest
-    return None
-
-
-def _announces_a_list(item: str) -> bool:
-    """Whether an item ends with a colon, and not with the heading of another list."""
-    return item.rstrip(" \n*_").endswith(":") and not _PARAGRAPHS.search(item.strip())
-
-
-def _deepest(first: re.Match[str]) -> int:
-    """One more space than the first item has: the numbers of a list may be aligned at their ends."""
-    return _indentation(first) + 1
+def _notation(match: re.Match[str]) -> tuple[bool, bool]:
+    """How a number is written: with a word, in brackets."""
+    return match["named"] is not None, match[0].lstrip("#>*_ ").startswith("(")
 
 
 def _indentation(match: re.Match[str]) -> int:
@@ -207,9 +146,6 @@ def _between(text: str, starts: Sequence[re.Match[str]]) -> list[str]:
     """
     ends = [*(match.start() for match in starts[1:]), len(text)]
     items = [text[match.end() : end].strip("\n") for match, end in zip(starts, ends, strict=True)]
-    for index, (match, following) in enumerate(pairwise(starts)):
-        if match.re is _NUMBERED and _number(following) <= _number(match):
-            items[index] = _HEADING.sub("", items[index])
     if len(items) > 1 and not any(_PARAGRAPHS.search(item.strip()) for item in items[:-1]):
         first = _PARAGRAPHS.split(items[-1].strip(), maxsplit=1)[0]
         if why_no_question(clean_question(first)) is None:
