@@ -69,13 +69,15 @@ def run_cascade(
     until: str | None = None,
     console: Console | None = None,
     file: Path | None = None,
+    command: str | None = None,
 ) -> bool:
     """Run ``recipe`` in ``folder``; returns False where there was nothing to do.
 
     Args:
         until: the last stage to run, in the order of the recipe; None runs all.
         console: messages and progress go there; None: nowhere.
-        file: the recipe's, for messages and the report.
+        file: the recipe's, for messages.
+        command: what the report is made by; None: ``codecascade run`` of the file.
 
     Raises:
         UserError: something is missing or wrong. What can be found before the work starts is found then.
@@ -110,7 +112,8 @@ def run_cascade(
         world.wait_for_all()
         check_shared(folder, world)
         with closing(Copies(target if world.first else None, run, display.say)) as copies:
-            _Cascade(ahead, run, sandbox, world, display, file, copies).run()
+            command = command or f"codecascade run {file or 'RECIPE'}"
+            _Cascade(ahead, run, sandbox, world, display, command, copies).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
     display.say(serve_hint(ahead.recipe, ahead.stages, run))
     return True
@@ -126,16 +129,13 @@ class _Cascade:
         sandbox: Sandbox | None,
         world: World,
         display: RunDisplay,
-        file: Path | None,
+        command: str,
         copies: Copies,
     ) -> None:
         self.ahead, self.recipe = ahead, ahead.recipe
         self.folder, self.sandbox, self.world, self.display = run, sandbox, world, display
-        self.command = f"codecascade run {file or 'RECIPE'}"
-        self.bases = run.bases(self.recipe)
-        self.results: dict[str, dict[str, BenchmarkResult]] = {}
-        self.copies = copies
-        self.instruct_base = False
+        self.command, self.copies, self.instruct_base = command, copies, False
+        self.bases, self.results = run.bases(self.recipe), dict[str, dict[str, BenchmarkResult]]()
 
     @property
     def stages(self) -> list[Stage]:

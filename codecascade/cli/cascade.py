@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from codecascade.cli import options
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.options import Model, RecipeFile
 from codecascade.ground.choices import ConvertedWeightType, ModelFormat, SandboxMode
+from codecascade.ground.format import shown_command
 from codecascade.ground.signals import stopped_at_once
 
 
@@ -44,7 +45,8 @@ def run(
         from codecascade.cascade.run import run_cascade
 
         folder = output or Path("runs") / settings.name
-        run_cascade(settings, folder, until=until, console=stderr(), file=recipe)
+        command = shown_command(invocation)
+        run_cascade(settings, folder, until=until, console=stderr(), file=recipe, command=command)
 
 
 @app.command(

@@ -46,7 +46,7 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     assert not (folder / "models" / "python").exists()
     trained = (folder / "models" / "code" / "model.safetensors").stat().st_mtime_ns
 
-    did, text = told(recipe, folder)
+    did, text = told(recipe, folder, command="codecascade run small.toml --set seed=0")
     assert did
     assert (folder / "models" / "code" / "model.safetensors").stat().st_mtime_ns == trained, (
         "never trained again"
@@ -73,6 +73,7 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     assert results["cost"]["code"]["flops"] > 0
     written = (folder / "report.md").read_text()
     assert "infilling" in written.lower()
+    assert "Made by `codecascade run small.toml --set seed=0`." in written
     assert "Its dialogues are from dialogues.jsonl 100%." in written
     page = (folder / "report.html").read_text()
     assert "<html" in page
