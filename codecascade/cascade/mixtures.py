@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.files.values import short
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.dialogue import Dialogue, DialogueTable
@@ -266,7 +265,7 @@ class Mixtures:
 
     def _opened(self, name: str) -> Corpus:
         if name not in self._others:
-            self._others[name] = Corpus.open(Path(os.path.expanduser(name)))
+            self._others[name] = Corpus.open(expanded(name))
         return self._others[name]
 
 

@@ -16,6 +16,7 @@ from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.evaluation.benchmarks.heldout.small import small_corpus_warning
 from codecascade.evaluation.benchmarks.selection import named_data
+from codecascade.ground.files.paths import expanded
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 def corpus_folder(recipe: Recipe, run: RunFolder) -> Path:
     """Where the corpus is, or will be once it is built."""
-    named = Path(os.path.expanduser(recipe.corpus[0]))
+    named = expanded(recipe.corpus[0])
     return named if len(recipe.corpus) == 1 and is_corpus(named) else run.corpus
 
 

@@ -13,6 +13,7 @@ import huggingface_hub
 import torch
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.nearest import nearest
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import open_folder, read_config, read_tokenizer
@@ -159,7 +160,7 @@ def tokenizer_of(name: str) -> Tokenizer:
     Raises:
         UserError: it is not there or can't be read.
     """
-    path = Path(os.path.expanduser(name))
+    path = expanded(name)
     if name.strip() and os.path.isdir(path):
         return read_meta_tokenizer(path) if is_meta_folder(path) else read_tokenizer(path)
     source = resolve(name)
@@ -186,7 +187,7 @@ def _find(name: str) -> Source | None:
     # an empty path would be the current folder
     if not name.strip():
         return None
-    path = Path(os.path.expanduser(name))
+    path = expanded(name)
     # for a name that is too long, or of an unknown user, these functions return False while Path's methods raise
     if os.path.isdir(path):
         if is_meta_folder(path):

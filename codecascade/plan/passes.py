@@ -5,14 +5,13 @@ It is passes over a corpus that is here, and else the text for one pass.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.manifest import SplitManifest, read_manifest
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.format import listed, show_bytes, show_count
 from codecascade.recipe.settings import Recipe
 from codecascade.training.stream.settings import MixtureItem
@@ -161,7 +160,7 @@ def _by_whole_documents(item: MixtureItem) -> bool:
 
 
 def _training_split(place: str | None) -> SplitManifest | None:
-    folder = Path(os.path.expanduser(place or ""))
+    folder = expanded(place or "")
     if place is None or not is_corpus(folder):
         return None
     try:

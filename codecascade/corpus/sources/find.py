@@ -40,7 +40,7 @@ def find_candidates(source: str, dropped: Dropped, name: str | None = None) -> I
     if is_remote(source):
         return (candidate for file in table_files(source) for candidate in table_candidates(file, dropped))
     # os.path returns False for a name that is too long or of an unknown user; Path methods raise.
-    path = Path(os.path.expanduser(source))
+    path = expanded(source)
     if os.path.isdir(path):
         if is_bare(path):
             return commit_candidates(path, "HEAD", dropped, name)

@@ -26,7 +26,7 @@ _READING_NAMES = "all any dict enumerate frozenset list map max min reversed set
 # Those that make a value that nothing changes, of such values; and methods that change nothing.
 _MAKING_NAMES = "bool bytes complex float frozenset int len range round str"
 _LOOKING_METHODS = frozenset(["copy", "count", "index", "keys", "values", "items"])
-_MAKING = frozenset(_MAKING_NAMES.split())
+_MAKING, _PRINT = frozenset(_MAKING_NAMES.split()), frozenset({"print"})
 _LOOKING, _READING = frozenset(_LOOKING_NAMES.split()), frozenset(_READING_NAMES.split())
 _Scope = ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -48,7 +48,7 @@ class Variables:
         """A copy for the body of a function or a block, without what its head binds: parameters, ``with ... as``."""
         bound: set[str] = set()
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            bound = {node.arg for node in ast.walk(statement.args) if isinstance(node, ast.arg)}
+            bound = _parameters(statement.args)
         elif isinstance(statement, ast.With):
             bound = {name for item in statement.items for name in _stored(item)}
         seen = self._seen_inside()
@@ -108,8 +108,7 @@ class Variables:
 
     def _forget_changed(self, statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         """Forget what a function may change of the variables outside of it."""
-        arguments = [] if isinstance(statement, ast.ClassDef) else ast.walk(statement.args)
-        own = {node.arg for node in arguments if isinstance(node, ast.arg)}
+        own = set() if isinstance(statement, ast.ClassDef) else _parameters(statement.args)
         for each in statement.body:
             self._forget(self._changed_by(each) - own)
             for node in ast.walk(each):
@@ -130,7 +129,7 @@ class Variables:
         value = statement.value if isinstance(statement, ast.Expr) else None
         return (
             value is not None
-            and _is_call_of(value, frozenset({"print"}))
+            and _is_call_of(value, _PRINT)
             and not any(map(self._changed_by, ast.iter_child_nodes(value)))
         )
 
@@ -193,7 +192,7 @@ class _Replace(ast.NodeTransformer):
         if not isinstance(node, ast.Lambda):
             # It is evaluated outside.
             node.generators[0].iter = self.visit(node.generators[0].iter)
-        own = _stored(node) | {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+        own = _stored(node) | _parameters(node)
         inner = _Replace({name: value for name, value in self.values.items() if name not in own})
         return inner.generic_visit(node)
 
@@ -224,6 +223,11 @@ def _is_looking_method(node: ast.AST) -> bool:
 
 def _is_call_of(node: ast.AST, names: frozenset[str]) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
+
+
+def _parameters(node: ast.AST) -> set[str]:
+    """The parameters of the functions in a node."""
+    return {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
 
 
 def _stored(node: ast.AST) -> set[str]:

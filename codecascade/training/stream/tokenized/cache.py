@@ -27,6 +27,7 @@ import tokenizers
 from codecascade.corpus.corpus import DocumentTable, opened_shard
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import disk_errors
+from codecascade.ground.files.paths import expanded
 from codecascade.ground.format import show_bytes
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.checksums import checksums
@@ -139,7 +140,7 @@ class TokenCache:
 
 def open_token_cache(folder: str | None, world: World) -> TokenCache | None:
     """The cache in the folder that a recipe names, which may begin with ``~``; None if it names none."""
-    return None if folder is None else TokenCache(Path(os.path.expanduser(folder)), world)
+    return None if folder is None else TokenCache(expanded(folder), world)
 
 
 def _encoding_of(tokenizer: Tokenizer) -> str:
