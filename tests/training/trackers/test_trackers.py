@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from codecascade.training.trackers import tracker
 from codecascade.training.trackers.identity import run_id
 from codecascade.training.trackers.settings import LogSettings
 from codecascade.training.trackers.table import TrackedRun, check_trackers, open_trackers
+from codecascade.training.trackers.tensorboard import start_tensorboard
 from codecascade.training.trackers.tracker import SafeTracker
 
 
@@ -177,3 +179,21 @@ def test_trackers_do_not_change_what_a_stage_becomes() -> None:
     assert one.identity(one["code"]) == two.identity(two["code"])
     with pytest.raises(UserError, match=r"log.to\[0\]: must be 'tensorboard', 'wandb' or 'trackio'"):
         read_recipe("smoke", ['log.to=["mlflow"]'])
+
+
+def test_curves_that_go_on_within_a_second_are_read_last(tmp_path: Path) -> None:
+    """Files of one second sort by a process number as text, where 10 comes before 9."""
+    begun = int(time.time())
+    earlier = tmp_path / f"events.out.tfevents.{begun:010d}.host.99999.9"
+    earlier.touch()
+    start_tensorboard(tmp_path, 3).close()
+    (later,) = set(tmp_path.iterdir()) - {earlier}
+    assert later.name > earlier.name
+
+
+def test_a_clock_that_was_put_back_holds_no_run_up(tmp_path: Path) -> None:
+    begun = time.time()
+    (tmp_path / f"events.out.tfevents.{int(begun) + 3600:010d}.host.1.0").touch()
+    (tmp_path / "events.out.tfevents.of something else").touch()
+    start_tensorboard(tmp_path, 3).close()
+    assert time.time() < begun + 60
