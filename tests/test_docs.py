@@ -16,10 +16,11 @@ import typer
 from pydantic import BaseModel
 
 from codecascade.cli import app
-from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.benchmarks.table import own_settings
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
+from codecascade.plan.devices import DEVICES
 from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 
@@ -206,3 +207,20 @@ def test_modules_that_pages_name_exist(page: Path) -> None:
         assert any(file.endswith(f"/{name}") for file in files), (
             f"{page.name} names {name}, which is not there"
         )
+
+
+def test_the_site_leads_to_every_page() -> None:
+    named = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f" {page.name}\n" not in named] == []
+
+
+def test_the_page_on_corpora_has_every_setting() -> None:
+    table = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
+    keys = {*CorpusSettings.model_fields, *LanguageFilter.model_fields}
+    assert {key for key in keys if f"`{key}" not in table} == set()
+
+
+def test_the_help_of_plan_names_every_device() -> None:
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    text = commands["plan"].help
+    assert {name for name in DEVICES if not re.search(rf"\b{name}[,. ]", text)} == set()

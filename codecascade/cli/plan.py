@@ -75,7 +75,9 @@ def plan(
 
     This needs neither the weights nor the corpus.
 
-    Devices: a100-40gb, a100-80gb, h100, h100-pcie, h200, b200, l40s, l4, rtx-4090, mi300x, or here (this machine's).
+    Devices: a100-40gb, a100-80gb, a100-40gb-pcie, a100-80gb-pcie, h100, h100-pcie, h200, b200, l40s, l4.
+
+    And: rtx-4090, mi300x, and here (this machine's).
     """
     if only is not None and not simulate:
         raise UserError("is used with --simulate only", key="--only")
