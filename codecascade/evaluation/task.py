@@ -215,19 +215,21 @@ class UseFigure:
     """A figure that tells whether a model is of use on the code of its corpus (``Benchmark.tells_use``).
 
     Attributes:
+        name: the figure in a sentence ("exactly filled lines").
         unit: what is counted, in the plural (``lines``).
         says: what the model does, with ``{}`` for the value ("fills in {} exactly").
         sensitive: it finds smaller differences than a share of right answers, but says less to a reader. It decides
             where the others find no difference.
-        in_nats: as of a :class:`ReportedFigure`.
+        is_loss: it is the loss of true texts, so that a difference says how much less they surprise a model.
     """
 
     metric: str
+    name: str
     unit: str
     says: str
     higher_is_better: bool = True
     sensitive: bool = False
-    in_nats: bool = False
+    is_loss: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """Should the trained model be used? The answer of a run's report, from its held-out code, by paired tests.
 
-Of several stages the one with the best figure is named. To choose it and to test it by the same problems would find
-too many gains. So its p-values are multiplied by the number of stages, and its intervals are wider by the same level
-(Bonferroni).
+Of several stages the best one is named (:mod:`codecascade.reports.cascade.choice`).
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from typing import Literal
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.notation import format_p_value, layout_name
-from codecascade.evaluation.task import Benchmark, UseFigure
+from codecascade.reports.cascade.choice import Finding, choose, improvement
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import SAID, before_and_after, signed_difference, surprise
+from codecascade.reports.cascade.headline import SAID, before_and_after, signed_difference, surprised
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 Answer = Literal["Yes", "Probably", "No", "Not shown"]
@@ -65,59 +63,30 @@ class Advice:
         return f"models/{self.stage}"
 
 
-@dataclass(frozen=True)
-class _Finding:
-    """A gain in a figure that tells whether a model is of use."""
-
-    benchmark: Benchmark
-    figure: UseFigure
-    gain: Gain
-
-
 def advice(report: RunReport, columns: Sequence[ReportColumn], gains: ModelGains) -> Advice | None:
     """The answer for a run; None if base and stages were not both measured on held-out code."""
     base, stages = report.models[0], report.models[1:]
-    found = {stage.name: _findings(base, stage, gains) for stage in stages}
-    # Stages are compared by the first figure that one of them has.
-    leading = next(
-        (
-            (benchmark.name, figure.metric)
-            for benchmark, figure in _figures()
-            if any(_find(of_stage, benchmark.name, figure.metric) for of_stage in found.values())
-        ),
-        None,
-    )
-    if leading is None:
+    choice = choose(base.name, [stage.name for stage in stages], gains)
+    if choice is None:
         return None
-    measured = [stage for stage in stages if _find(found[stage.name], *leading)]
-    best = max((stage.name for stage in measured), key=lambda name: _gained(found[name], *leading))
-    if len(measured) > 1:
-        # once more, with the tests corrected for the choice
-        chosen = next(stage for stage in measured if stage.name == best)
-        found[best] = _findings(base, chosen, gains, chosen_of=len(measured))
-    answer, tone, reason, more = _answer(report, found[best])
+    answer, tone, reason, more = _answer(report, choice.found)
     if tone == "better" and not all(
-        gains.continued(base.name, each.gain) for each in found[best] if each.gain.verdict == "better"
+        gains.continued(base.name, each.gain) for each in choice.found if each.gain.verdict == "better"
     ):
         # The gain may be over less than the base can do.
         answer, more = "Probably", (_CONTINUE, *more)
-    if len(measured) > 1:
-        more = (
-            *more,
-            f"Of {len(measured)} stages that were measured so, {best} has the best figure; tests and intervals are "
-            f"corrected for the choice (Bonferroni).",
-        )
-    stage = next(stage for stage in stages if stage.name == best)
-    lead = _find(found[best], *leading)
-    assert lead is not None
+    if choice.said:
+        more = (*more, choice.said)
+    stage = next(stage for stage in stages if stage.name == choice.stage)
+    lead = choice.found[0]
     return Advice(
         answer,
         tone,
         reason,
         more,
         tuple(_elsewhere(base, stage, stages, columns, gains)),
-        best,
-        example_gaps(lead.gain, gains, (base.name, best)),
+        stage.name,
+        example_gaps(lead.gain, gains, (base.name, stage.name), lead.figure.unit),
     )
 
 
@@ -130,50 +99,13 @@ def other_examples(
         measured = [model.name for model in models if benchmark.name in model.results]
         if benchmark.examples and len(measured) > 1 and measured[0] == models[0].name:
             gain = gains.between(measured[0], measured[-1], benchmark.name, benchmark.metric)
-            found = None if gain is None else example_gaps(gain, gains, (measured[0], measured[-1]))
+            found = None if gain is None else example_gaps(gain, gains, (measured[0], measured[-1]), "gaps")
             if found is not None:
                 return found
     return None
 
 
-def _figures() -> list[tuple[Benchmark, UseFigure]]:
-    """All figures that tell of use: those that a reader understands first, then the sensitive ones."""
-    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
-    found = [(benchmark, figure) for benchmark in ranked for figure in benchmark.tells_use]
-    return sorted(found, key=lambda each: each[1].sensitive)
-
-
-def _findings(
-    base: ModelReport, stage: ModelReport, gains: ModelGains, *, chosen_of: int = 1
-) -> list[_Finding]:
-    found = []
-    for benchmark, figure in _figures():
-        gain = gains.between(
-            base.name,
-            stage.name,
-            benchmark.name,
-            figure.metric,
-            higher_is_better=figure.higher_is_better,
-            chosen_of=chosen_of,
-        )
-        if gain is not None:
-            found.append(_Finding(benchmark, figure, gain))
-    return found
-
-
-def _find(found: Sequence[_Finding], benchmark: str, metric: str) -> _Finding | None:
-    return next(
-        (each for each in found if (each.benchmark.name, each.figure.metric) == (benchmark, metric)), None
-    )
-
-
-def _gained(found: Sequence[_Finding], benchmark: str, metric: str) -> float:
-    finding = _find(found, benchmark, metric)
-    assert finding is not None
-    return _improvement(finding)
-
-
-def _answer(report: RunReport, found: Sequence[_Finding]) -> tuple[Answer, Tone, str, tuple[str, ...]]:
+def _answer(report: RunReport, found: Sequence[Finding]) -> tuple[Answer, Tone, str, tuple[str, ...]]:
     lead = found[0]
     second = next((each for each in found if each.figure.sensitive and each is not lead), None)
     reason = _sentence(report, lead)
@@ -183,8 +115,7 @@ def _answer(report: RunReport, found: Sequence[_Finding]) -> tuple[Answer, Tone,
         if not each.figure.sensitive
     ]
     if second is not None:
-        name = second.figure.metric.replace("_", " ")
-        words = f"By the more sensitive figure, {name} over {{}} held-out {second.figure.unit}"
+        words = f"By the more sensitive figure, {second.figure.name} over {{}} held-out {second.figure.unit}"
         more.append(_in_short(words, second))
     if lead.gain.verdict == "better":
         return "Yes", "better", reason, tuple(more)
@@ -193,32 +124,42 @@ def _answer(report: RunReport, found: Sequence[_Finding]) -> tuple[Answer, Tone,
     loss_fell = second is not None and second.gain.verdict == "better"
     others_gained = any(each.gain.verdict == "better" for each in found[1:] if not each.figure.sensitive)
     would_show = _what_would_show_it(lead, loss_fell=loss_fell, others_gained=others_gained)
-    if second is not None and loss_fell and _improvement(lead) >= 0:
-        meaning = [f"{surprise(second.gain)}."] if second.figure.in_nats else []
+    if second is not None and loss_fell and improvement(lead) >= 0:
+        loss = _sentence(report, second)
+        if _nothing_right(found):
+            reason = f"It {lead.figure.says.format('nothing')}: {reason}"
+            return "Not shown", "", reason, (loss[:1].upper() + loss[1:], *more[:-1], would_show)
         shares = f"Whether it {lead.figure.says.format('more')} is not shown: {reason}"
-        return "Probably", "better", _sentence(report, second), (*meaning, shares, *more[:-1], would_show)
+        return "Probably", "better", loss, (shares, *more[:-1], would_show)
     reason = f"The difference could be chance: {reason}"
     if second is not None and second.gain.verdict == "worse":
         return "No", "worse", reason, tuple(more)
     return "Not shown", "", reason, (*more, would_show)
 
 
-def _improvement(finding: _Finding) -> float:
-    return finding.gain.compared.difference.value * (1 if finding.figure.higher_is_better else -1)
+def _nothing_right(found: Sequence[Finding]) -> bool:
+    """Whether the stage was asked what can be right, and nothing was."""
+    shares = [each.gain.compared.second.value for each in found if not each.figure.sensitive]
+    return bool(shares) and not any(shares)
 
 
-def _sentence(report: RunReport, finding: _Finding) -> str:
+def _sentence(report: RunReport, finding: Finding) -> str:
     compared, figure, gain = finding.gain.compared, finding.figure, finding.gain
     before, after = before_and_after(gain)
     asked = f" ({layout_name(gain.before_layout)})" if gain.before_layout != gain.after_layout else ""
+    asked_of = f"{compared.difference.n:,} {figure.unit} of {report.code} that it never saw"
+    tested = f"{signed_difference(gain)}, p {_p_value(gain)}"
+    if figure.is_loss and (surprise := surprised(gain)):
+        return (
+            f"what really stands in {asked_of} surprises it {surprise} the base, {report.base}. It "
+            f"{figure.says.format(after)}, the base {before}{asked}: {tested}."
+        )
     return (
-        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it "
-        f"{figure.says.format(after)}, the base, {report.base}, {before}{asked}: {signed_difference(gain)}, "
-        f"p {_p_value(gain)}."
+        f"on {asked_of} it {figure.says.format(after)}, the base, {report.base}, {before}{asked}: {tested}."
     )
 
 
-def _in_short(words: str, finding: _Finding) -> str:
+def _in_short(words: str, finding: Finding) -> str:
     """A finding in a short sentence. In ``words``, ``{}`` stands for the number of problems."""
     before, after = before_and_after(finding.gain)
     number = f"{finding.gain.compared.difference.n:,}"
@@ -234,7 +175,7 @@ def _p_value(gain: Gain) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _what_would_show_it(finding: _Finding, *, loss_fell: bool, others_gained: bool) -> str:
+def _what_would_show_it(finding: Finding, *, loss_fell: bool, others_gained: bool) -> str:
     gain = finding.gain
     found, unit = gain.compared.difference, finding.figure.unit
     needed = gain.problems_needed()
@@ -242,7 +183,7 @@ def _what_would_show_it(finding: _Finding, *, loss_fell: bool, others_gained: bo
         return (
             f"So few {unit} hardly show anything: ask some hundreds, for which more may have to be held out."
         )
-    if _improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
+    if improvement(finding) <= 0 or needed is None or needed > _FAR * found.n:
         if others_gained:
             return f"More {unit} would hardly show a gain in them: it is in the other gaps."
         learnt = "It has learnt something of this code, too little for that. " if loss_fell else ""

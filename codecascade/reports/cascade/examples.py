@@ -42,10 +42,16 @@ class ExampleGap:
 
 @dataclass(frozen=True)
 class ExampleGaps:
-    """Gaps in the proportion of what became of all of them. ``counts`` has all, by kind."""
+    """Gaps in the proportion of what became of all of them.
+
+    Attributes:
+        counts: all of them, by kind.
+        unit: what they are, in the plural (``lines``).
+    """
 
     counts: Mapping[str, int]
     gaps: tuple[ExampleGap, ...]
+    unit: str
 
     @property
     def rule(self) -> str:
@@ -53,14 +59,18 @@ class ExampleGaps:
         total = sum(self.counts.values())
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
         return (
-            f"Of all {total:,} gaps ({counts}) {len(self.gaps)} are shown, of each kind its share, rounded. Which "
-            "ones is decided by a hash of the problem's name, not by what was written."
+            f"Of these {total:,} {self.unit} ({counts}) {len(self.gaps)} are shown, of each kind its share, rounded. "
+            "Which ones is decided by a hash of the problem's name, not by what was written."
         )
 
 
-def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> ExampleGaps | None:
+def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str], unit: str) -> ExampleGaps | None:
     """Gaps with the answers of the two ``models`` of a gain; None if its scores are not right or wrong,
-    or the answers can't be read."""
+    or the answers can't be read.
+
+    Args:
+        unit: what the gain's problems are, in the plural.
+    """
     if not (are_zero_or_one(gain.before) and are_zero_or_one(gain.after)):
         return None
     sides = []
@@ -103,7 +113,7 @@ def example_gaps(gain: Gain, gains: ModelGains, models: tuple[str, str]) -> Exam
         for problem, kind in chosen.items()
         if problem in asked and problem in first and problem in second
     ]
-    return ExampleGaps(counts, tuple(gaps)) if gaps else None
+    return ExampleGaps(counts, tuple(gaps), unit) if gaps else None
 
 
 def proportional(counts: Sequence[int], total: int) -> list[int]:

@@ -117,12 +117,20 @@ def before_and_after(gain: Gain) -> tuple[str, str]:
 
 def surprise(gain: Gain) -> str:
     """What a difference in nats means, in a sentence; empty if no difference was found."""
+    found = surprised(gain) if gain.verdict else ""
+    return f"What really stands in a gap surprises it {found} the base" if found else ""
+
+
+def surprised(gain: Gain) -> str:
+    """How a loss compares with the base's, in words: ``20 % less than``; empty where the base has none to compare."""
     before, after = gain.compared.first.value, gain.compared.second.value
-    if not gain.verdict or before <= 0:
+    if before <= 0:
         return ""
     percent = 100 * abs(after / before - 1)
+    if percent < 0.5 and not gain.verdict:
+        return "about as much as"
     shown = f"{percent:.0f}" if percent >= 0.5 else f"{percent:.1g}"
-    return f"What really stands in a gap surprises it {shown} % {'less' if after < before else 'more'} than the base"
+    return f"{shown} % {'less' if after < before else 'more'} than"
 
 
 def signed_difference(gain: Gain) -> str:

@@ -33,6 +33,14 @@ def lines(right: Mapping[str, Sequence[int]], first_line: bool = True) -> Rows:
     ]
 
 
+def of_gaps(layout: str, right: Sequence[int], nats: float) -> list[dict[str, object]]:
+    """Gaps of 20 bytes, which are lines, and whose true middles and ends cost about so many nats."""
+    return [
+        {**row, "kind": "line", "bytes": 20, "answer_nats": nats + n % 3}
+        for n, row in enumerate(lines({layout: right}))
+    ]
+
+
 def losses(scale: float) -> Rows:
     """Rows of documents, whose losses are ``scale`` times those of the base."""
     return [

@@ -174,10 +174,12 @@ BENCHMARKS = (
         tells_use=(
             UseFigure(
                 "bits_per_byte",
+                "bits per byte",
                 "documents",
                 "needs {} bits per byte",
                 higher_is_better=False,
                 sensitive=True,
+                is_loss=True,
             ),
         ),
         rank=120,
