@@ -91,6 +91,15 @@ def shown_command(arguments: Sequence[str]) -> str:
     return shlex.join(["codecascade", *(_SERVER_LOGIN.sub(r"\1", argument) for argument in arguments)])
 
 
+def said_of_blank(text: str) -> str:
+    """What a reader is shown in place of a text that would look empty; empty if there is something to see.
+
+    >>> said_of_blank(""), said_of_blank(" \\n"), said_of_blank(" x")
+    ('(nothing)', '(white space alone)', '')
+    """
+    return "" if text.strip() else "(white space alone)" if text else "(nothing)"
+
+
 def _lasting(count: int, unit: str) -> str:
     return f"{count:,} {unit[:-1] if count == 1 and unit in ('days', 'years') else unit}"
 

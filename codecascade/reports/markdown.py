@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from codecascade.ground.errors import printable
+from codecascade.ground.format import said_of_blank
 
 _TICKS = re.compile(r"`{3,}")
 _INSIDE = re.compile(
@@ -50,10 +51,10 @@ def _shown(text: str) -> str:
 
 
 def code(text: str) -> Markup:
-    """A text as code within a line; nothing is called so."""
+    """A text as code within a line. One that would look empty is called what it is."""
+    if blank := said_of_blank(text):
+        return Markup(blank)
     line = _shown(text).strip("\n").replace("\n", " ")
-    if not line.strip():
-        return Markup("(nothing)")
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     ticks = "`" * (longest + 1)
     space = " " if line.startswith("`") or line.endswith("`") else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from codecascade.ground.format import counted, show_count, show_seconds
+from codecascade.ground.format import counted, said_of_blank, show_count, show_seconds
 from codecascade.reports.markdown import block, code, escaped, fence_for, info
 
 # They turn round the text behind them: a name could look like another one.
@@ -31,6 +31,9 @@ def _environment(*, markdown: bool) -> jinja2.Environment:
         number=show_count,
         duration=show_seconds,
         counted=counted,
+        beginning=beginning,
+        first_line=first_line,
+        said_of_blank=said_of_blank,
         code=code,
         block=block,
         info=info,
@@ -49,6 +52,24 @@ def render(template: str, view: Mapping[str, Any]) -> str:
     environment = _environment(markdown=template.endswith(".md"))
     text = environment.get_template(f"{template}.jinja").render(view).translate(_BIDIRECTIONAL)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def beginning(text: str, most: int) -> str:
+    """The first ``most`` characters, from the first line that has something to see.
+
+    An indentation that alone is longer is left out.
+
+    >>> beginning("  \\n    x = 1\\n\\n", 8), beginning("    x = 1", 4)
+    ('    x = ', 'x = ')
+    """
+    first = len(text) - len(text.lstrip())
+    start = text.rfind("\n", 0, first) + 1
+    return text[start if first < start + most else first :][:most].rstrip("\n")
+
+
+def first_line(text: str) -> str:
+    """The :func:`beginning` of a text, for a line."""
+    return beginning(text, 160).split("\n")[0] if text.strip() else text
 
 
 def published(value: float) -> str:

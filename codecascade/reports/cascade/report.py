@@ -17,6 +17,7 @@ from codecascade.evaluation.analysis.gains import ModelGains
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.notation import NOT_RUN
 from codecascade.ground.files.atomic import atomic_write, write_json
+from codecascade.ground.format import shown_command
 from codecascade.reports import plots
 from codecascade.reports.cascade.advice import advice, other_examples
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
@@ -37,6 +38,8 @@ _COLOURS = {"better": "green", "worse": "red", "": "default"}
 def write_report(report: RunReport, folder: Path) -> None:
     """Write ``report.md`` and ``report.html`` into ``folder``. An interrupted call leaves no incomplete file.
 
+    The commands that they name have the folder as it is given here.
+
     The figures of comparisons are written to ``comparisons.json`` too. A model's own report is linked if it exists:
     ``evaluations/<model>/report.html``.
     """
@@ -45,6 +48,9 @@ def write_report(report: RunReport, folder: Path) -> None:
     comparisons = compared(report.questions, report.models, folder / "evaluations")
     view = {
         **_view(report, ModelGains(folder / "evaluations")),
+        # commands are for where the run was called, as the one that made it
+        "in_run": lambda path: str(folder / path),
+        "command": shown_command,
         "pages": pages,
         "comparisons": comparisons,
     }

@@ -28,7 +28,7 @@ from codecascade.evaluation.analysis.failures import (
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files.atomic import atomic_folder
-from codecascade.ground.format import counted
+from codecascade.ground.format import counted, said_of_blank
 from codecascade.reports.evaluation.highlight import highlight
 from codecascade.reports.rendering import render
 
@@ -266,6 +266,7 @@ def _answer(answer: CountedCompletion, context: str, language: str) -> dict[str,
         "kind": answer.kind or "scored",
         "passed": answer.kind == PASSED,
         "html": highlight(completion[:_LONGEST], language, after=context),
+        "blank": said_of_blank(completion),
         "cut": max(0, len(completion) - _LONGEST),
         "detail": "" if answer.kind == PASSED else _start(str(row.get("detail") or "")),
         "stderr": "" if answer.kind == PASSED else str(row.get("stderr") or "").strip()[-2000:],

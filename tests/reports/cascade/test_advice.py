@@ -273,7 +273,7 @@ def test_the_page_begins_with_the_answer_whatever_it_is(tmp_path: Path, right: r
     text = " ".join(page.text.split())
     assert page.open == [] and "script" not in page.seen
     assert text.index("Should I use it?") < text.index("base → code") < text.index("What each stage changed")
-    assert said in text and "codecascade serve models/code" in text
+    assert said in text and f"codecascade serve {tmp_path}/models/code" in text
     markdown = (tmp_path / "report.md").read_text()
     assert (
         markdown.index("## Should I use it?")
