@@ -101,7 +101,7 @@ def run_cascade(
             with stopped_at_once():
                 copy_finished(target, run, ahead.stages, display.say)
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
-        display.say(serve_hint(ahead.recipe, ahead.stages, run))
+        display.say(serve_hint(ahead.recipe, ahead.stages, run) if world.first else "")
         return False
     stages = [ahead.recipe[name] for name in ahead.stages]
     sandbox = sandbox_for(ahead.recipe, stages)
@@ -115,7 +115,7 @@ def run_cascade(
             command = command or f"codecascade run {file or 'RECIPE'}"
             _Cascade(ahead, run, sandbox, world, display, command, copies).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
-    display.say(serve_hint(ahead.recipe, ahead.stages, run))
+    display.say(serve_hint(ahead.recipe, ahead.stages, run) if world.first else "")
     return True
 
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from codecascade.evaluation.analysis.gains import ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import has_result
@@ -24,11 +24,13 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.files.reading import read_json
+from codecascade.ground.format import shown_command
 from codecascade.instruct.dialogues.settings import MADE
 from codecascade.instruct.self_instruct.pipeline import SUMMARY
 from codecascade.recipe.difference import difference
 from codecascade.recipe.reading import read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.reports.cascade.choice import advised_stage
 from codecascade.reports.cascade.report import COMPARISONS
 from codecascade.reports.self_instruct.report import DATASHEET
 from codecascade.training.checkpoints.checkpoints import last_step
@@ -267,9 +269,25 @@ def _measured_by(settings: EvaluateSettings) -> dict[str, Any]:
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:
-    """What to do with the model of the last of ``stages``, for a person."""
+    """What to do with the models of ``stages``, for a person: the one that the report advises, else the last."""
     last = stages[-1] if stages else BASE
-    model = shlex.quote(run.bases(recipe)[BASE] if last == BASE else str(run.model(last)))
-    is_chat = last != BASE and recipe[last].kind == "instruct"
-    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
-    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
+    own = [name for name in stages if recipe.root(recipe[name]) == BASE]
+    # a study's models are not made to be used
+    advised = None if recipe.compare else advised_stage(BASE, own, ModelGains(run.evaluation(BASE).parent))
+
+    def command(verb: str, name: str) -> str:
+        return shown_command([verb, run.bases(recipe)[BASE] if name == BASE else str(run.model(name))])
+
+    if advised is None or advised == last:
+        talk = f"To talk to the model: {command('chat', last)}\n" if _chats(recipe, last) else ""
+        return f"{talk}To try it in the browser or an editor: {command('serve', last)}"
+    chat = next((name for name in (advised, last) if _chats(recipe, name)), None)
+    talk = f"To talk to {chat}: {command('chat', chat)}\n" if chat else ""
+    return (
+        f"{talk}To try {advised}, the best stage by the report, in the browser or an editor: "
+        f"{command('serve', advised)}"
+    )
+
+
+def _chats(recipe: Recipe, name: str) -> bool:
+    return name != BASE and recipe[name].kind == "instruct"

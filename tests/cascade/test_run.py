@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     did, text = told(recipe, folder)
     assert not did
     assert "nothing to do" in text
-    assert text.splitlines()[-1].endswith(f"codecascade serve {folder / 'models' / 'chat'}")
+    advised = re.search(r"`(codecascade serve [^`]+)`", (folder / "report.md").read_text())
+    assert advised and text.splitlines()[-1].endswith(advised[1])
     assert marks == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     # other measurements alone train nothing

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cascade_runs import model, of_gaps
 
 from codecascade.cascade.measure import LazyGenerator, measuring_precision
-from codecascade.cascade.run_folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder, serve_hint
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.settings_used import used_settings, version_of
@@ -182,3 +183,48 @@ def test_what_was_measured_by_an_earlier_version_is_measured_again(
     assert run.unmeasured(recipe, ())[BASE].benchmarks == ()
     run.note_measured(BASE, settings)
     assert BASE not in run.unmeasured(recipe, ())
+
+
+def hint(folder: Path, recipe: Recipe, nats: dict[str, float]) -> list[str]:
+    """The lines of the hint; of each model that was measured the nats of a gap."""
+    for name, of_gap in nats.items():
+        model(folder, name, {"infilling_heldout": of_gaps("psm", range(5), of_gap)})
+    return serve_hint(recipe, [stage.name for stage in recipe.stage], RunFolder(folder)).split("\n")
+
+
+def test_the_last_stage_is_named_where_the_report_names_none(recipe: Recipe, tmp_path: Path) -> None:
+    last = f"{tmp_path}/models/chat"
+    for nats in ({}, {"code": 8.0}, {"base": 9.0, "code": 8.0, "chat": 7.0}):
+        assert hint(tmp_path, recipe, nats) == [
+            f"To talk to the model: codecascade chat {last}",
+            f"To try it in the browser or an editor: codecascade serve {last}",
+        ]
+    assert serve_hint(recipe, ["code"], RunFolder(tmp_path / "a b")).endswith(
+        f"codecascade serve '{tmp_path}/a b/models/code'"
+    )
+
+
+def test_the_stage_that_the_report_names_is_served_and_the_chat_model_talks(
+    recipe: Recipe, data: dict[str, Any], tmp_path: Path
+) -> None:
+    nats = {"base": 9.0, "code": 7.0, "chat": 8.0}
+    served = (
+        "To try code, the best stage by the report, in the browser or an editor: codecascade serve "
+        f"{tmp_path}/models/code"
+    )
+    assert hint(tmp_path, recipe, nats) == [
+        f"To talk to chat: codecascade chat {tmp_path}/models/chat",
+        served,
+    ]
+    # without a chat model nothing is said of talking
+    del data["stage"][3]
+    assert hint(tmp_path, make_recipe(data), nats) == [served]
+    # a study advises nothing
+    block = {
+        "name": "q",
+        "question": "?",
+        "groups": {"one": "base", "other": "code"},
+        "figures": ["validation"],
+    }
+    studied = make_recipe({**data, "compare": [block]})
+    assert hint(tmp_path, studied, nats)[-1].endswith("models/long")
