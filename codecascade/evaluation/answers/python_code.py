@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from codecascade.evaluation.answers.changes import Changes
+from codecascade.evaluation.answers.names import Definition, bound_names, in_module, names_outside, names_read
 from codecascade.evaluation.answers.parsing import bounded_work, lines_of, longest_program, parse_python
-from codecascade.ground.python_source import symbols, unparse
+from codecascade.ground.python_source import unparse
 
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _Import = ast.Import | ast.ImportFrom
 
 
@@ -33,7 +34,7 @@ def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
     waiting = [*body][::-1]
     while waiting:
         statement = waiting.pop()
-        if isinstance(statement, _Definition):
+        if isinstance(statement, Definition):
             yield statement.name, statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -59,7 +60,7 @@ def _is_stub(node: ast.stmt) -> bool:
 
 def is_function_body(tree: ast.Module) -> bool:
     """Whether the statements are the body of a function: they return or yield something."""
-    return any(isinstance(node, ast.Return | ast.Yield) for each in tree.body for node in _in_module(each))
+    return any(isinstance(node, ast.Return | ast.Yield) for each in tree.body for node in in_module(each))
 
 
 def missing_names(tree: ast.Module) -> set[str]:
@@ -68,21 +69,7 @@ def missing_names(tree: ast.Module) -> set[str]:
         return set()
     known = _bound_in(tree)
     known |= {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
-    return _names_outside(tree) - known - _BUILTINS
-
-
-def _names_outside(node: ast.Module | ast.stmt) -> set[str]:
-    """The module's names that a statement or module uses, without the local variables of its functions."""
-    table = symbols(node)
-    if table is None:
-        return names_read(node)
-    tables = [table]
-    found = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
-    while tables:
-        for table in tables.pop().get_children():
-            found |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
-            tables.append(table)
-    return found
+    return names_outside(tree) - known - _BUILTINS
 
 
 def is_program(tree: ast.Module) -> bool:
@@ -96,18 +83,22 @@ def is_program(tree: ast.Module) -> bool:
 def sanitized(program: str, entry_point: str) -> str:
     """A program without what ``entry_point`` does not need, such as examples of its use (EvalPlus, sanitize.py).
 
-    Imports stay, and the definitions and assignments that the function needs, directly or through others. Of a
-    program that was cut off, the part that is Python is taken. A text whose first line is not Python is returned
-    unchanged.
+    Imports stay, and the definitions and assignments that the function needs, directly or through others, with what
+    fills or changes them; so do settings of the whole program, such as the limit of recursion. Of a program that was
+    cut off, the part that is Python is taken. A text whose first line is not Python is returned unchanged.
     """
     lines = lines_of(program)
     with bounded_work():
         found = longest_program(lines)
     if found is None:
         return program
-    body = found[1].body
-    imports = [each for each in body if isinstance(each, _Import)]
-    return _text_of(lines, [*imports, *_reached(body, {entry_point})])
+    body = _without_scripts(found[1].body)
+    imports = [each for each in found[1].body if isinstance(each, _Import)]
+    changes = Changes(body, {entry_point})
+    settings = [each for each in body if changes.is_setting(each)]
+    imported = {name for each in imports for name in bound_names(each)}
+    needed = {entry_point} | {name for each in settings for name in names_outside(each)} - imported
+    return _text_of(lines, [*imports, *settings, *_reached(body, needed, changes)])
 
 
 def with_needed_definitions(program: str, others: Sequence[str]) -> str:
@@ -120,10 +111,12 @@ def with_needed_definitions(program: str, others: Sequence[str]) -> str:
         found = longest_program(lines) if missing else None
         if found is None:
             continue
-        statements = _reached(found[1].body, missing)
+        body = _without_scripts(found[1].body)
+        functions = {each.name for each in body if isinstance(each, Definition)}
+        statements = _reached(body, missing, Changes(body, missing & functions))
         missing -= {name for statement in statements for name in bound_names(statement)}
         for statement in statements:
-            missing |= _names_outside(statement) - _BUILTINS - _bound_in(found[1])
+            missing |= names_outside(statement) - _BUILTINS - _bound_in(found[1])
         if text := _text_of(lines, statements):
             parts.append(text if text.endswith("\n") else text + "\n")
     return append_program("".join(reversed(parts)), program)
@@ -133,67 +126,59 @@ def _bound_in(tree: ast.Module) -> set[str]:
     return {name for statement in tree.body for name in bound_names(statement)}
 
 
-def _reached(body: Sequence[ast.stmt], names: Iterable[str]) -> list[ast.stmt]:
+def _reached(body: Sequence[ast.stmt], names: Iterable[str], changes: Changes) -> set[ast.stmt]:
     """The statements that bind the names or change their values, and those that these statements need in turn."""
-    body = [statement for statement in body if not _is_for_scripts(statement)]
-    variables = {
-        name
-        for statement in body
-        if not isinstance(statement, _Definition | _Import)
-        for name in bound_names(statement)
-    }
+    wanted = set(names)
+    made = {statement: {*bound_names(statement), *changes.by(statement)} for statement in body}
+    kept = _needed(wanted, made)
+    if filled := {each: found for each in body if (found := changes.by_calls(each))}:
+        # What is made of a script's input is part of the script, unless the names need it in any case.
+        scripts = _made_of_input([each for each in body if each not in kept], made, changes)
+        for each in filled.keys() - scripts:
+            made[each] |= filled[each]
+        kept = _needed(wanted, made)
+    return kept
+
+
+def _needed(wanted: Iterable[str], made: Mapping[ast.stmt, Collection[str]]) -> set[ast.stmt]:
+    """The statements that make the names that are wanted, and what these statements use in turn."""
     makers: dict[str, list[ast.stmt]] = {}
-    for statement in body:
-        for name in {*bound_names(statement), *_changed_names(statement, variables)}:
+    for statement, names in made.items():
+        for name in names:
             makers.setdefault(name, []).append(statement)
-    kept: dict[ast.stmt, None] = {}
-    wanted, seen = list(names), set(names)
-    while wanted:
-        for statement in makers.get(wanted.pop(), ()):
-            if statement not in kept:
-                kept[statement] = None
-                used = _names_outside(statement)
-                wanted += used - seen
-                seen |= used
-    return list(kept)
-
-
-def _is_for_scripts(statement: ast.stmt) -> bool:
-    """Whether a statement is ``if __name__ == "__main__":``, which a function does not need."""
-    return isinstance(statement, ast.If) and "__name__" in names_read(statement.test)
-
-
-def _changed_names(statement: ast.stmt, variables: Collection[str]) -> Iterator[str]:
-    """The names whose value a statement changes in place: ``a[0] = 1``, ``f.cache = {}``, ``a.append(1)``.
-
-    Calls count for ``variables`` only: a call of an attribute of a function or module is an example of its use.
-    """
-    for node in _in_module(statement):
-        if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            yield from _root(node)
-        elif (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Call)
-            and isinstance(node.value.func, ast.Attribute)
-        ):
-            yield from (name for name in _root(node.value.func) if name in variables)
-
-
-def _root(node: ast.expr) -> Iterator[str]:
-    while isinstance(node, ast.Subscript | ast.Attribute):
-        node = node.value
-    if isinstance(node, ast.Name):
-        yield node.id
-
-
-def _in_module(statement: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a statement, without those inside the functions and classes that it defines."""
-    waiting = [statement]
+    kept: set[ast.stmt] = set()
+    waiting, seen = list(wanted), set(wanted)
     while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, _Definition | ast.Lambda):
-            waiting += ast.iter_child_nodes(node)
+        for statement in makers.get(waiting.pop(), ()):
+            if statement not in kept:
+                kept.add(statement)
+                used = names_outside(statement)
+                waiting += used - seen
+                seen |= used
+    return kept
+
+
+def _made_of_input(
+    body: Iterable[ast.stmt], made: Mapping[ast.stmt, Collection[str]], changes: Changes
+) -> set[ast.stmt]:
+    """The statements that read the input of a script, and those that use what such statements make."""
+    users: dict[str, list[ast.stmt]] = {}
+    for statement in body:
+        for name in names_outside(statement):
+            users.setdefault(name, []).append(statement)
+    found = {each for each in body if changes.reads(each)}
+    waiting = list(found)
+    while waiting:
+        for name in made[waiting.pop()]:
+            more = [each for each in users.pop(name, ()) if each not in found]
+            found.update(more)
+            waiting += more
+    return found
+
+
+def _without_scripts(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """The statements but for ``if __name__ == "__main__":``, which a function does not need."""
+    return [each for each in body if not (isinstance(each, ast.If) and "__name__" in names_read(each.test))]
 
 
 def _text_of(lines: Sequence[str], statements: Iterable[ast.stmt]) -> str:
@@ -236,26 +221,6 @@ def split_future_imports(program: str) -> tuple[str, str]:
             # Python refuses a later import of this kind in any case.
             break
     return "".join(future), b"".join(lines).decode()
-
-
-def bound_names(statement: ast.AST) -> Iterator[str]:
-    """The names that a statement of a module binds."""
-    for node in _in_module(statement):
-        if isinstance(node, _Definition):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            yield node.name
-        elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-
-
-def names_read(tree: ast.AST) -> set[str]:
-    """The names that are read anywhere in the tree."""
-    return {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
 
 
 def _lines(statement: ast.stmt) -> range:

@@ -320,6 +320,6 @@ _APPS = Benchmark(
     temperature=0.6,
     chats=True,
     task_ids="apps/",
-    version=2,
+    version=3,
 )
 BENCHMARKS = (_APPS, _APPS.sampled())

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from codecascade.evaluation.answers.names import bound_names, names_read
 from codecascade.evaluation.answers.parsing import parse_python
-from codecascade.evaluation.answers.python_code import bound_names, declares, names_read
+from codecascade.evaluation.answers.python_code import declares
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import FENCE, cut_at_stops
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
@@ -244,6 +245,6 @@ BENCHMARKS = (
         in_words=True,
         task_ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
-        version=2,
+        version=3,
     ),
 )

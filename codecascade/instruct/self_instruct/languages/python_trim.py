@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
+from codecascade.evaluation.answers.names import bound_names, names_read
 from codecascade.evaluation.answers.parsing import parse_python
-from codecascade.evaluation.answers.python_code import bound_names, names_read, sanitized
+from codecascade.evaluation.answers.python_code import sanitized
 
 _Import = ast.Import | ast.ImportFrom
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
