@@ -18,7 +18,7 @@ from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.rows import TaskRow
+from codecascade.evaluation.rows import OWN_FIELDS, TaskRow, was_asked
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.subsets import problem_seed, subset
 from codecascade.evaluation.task import Benchmark, SampleRow, Task
@@ -239,8 +239,10 @@ def _given_rows(
 ) -> Iterator[tuple[int | None, SampleRow]]:
     """For each row the index of its task, and the row with a completion and the number of the sample.
 
-    The index is None if the task is unknown.
+    The index is None if the task is unknown. Of what an earlier evaluation wrote, a row has nothing but the mark that
+    the prompt did not fit the context.
     """
+    dropped = OWN_FIELDS.union(*(task.fields for task in tasks))
     by_id: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
         for name in (task.task_id, *task.aliases):
@@ -258,25 +260,29 @@ def _given_rows(
                 file=location,
                 key="task_id",
             )
-        index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
-        check_labels(row, tasks[index], benchmark, location)
+        index = max(by_id[name], key=lambda i: _agreement(tasks[i], row))
+        task = tasks[index]
+        check_labels(row, task, benchmark, location)
         if row.get("completion") is None and "solution" in row:
             solution = require_field(row, "solution", str, location)
             try:
-                row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
+                row["completion"] = task.from_solution(solution.removeprefix("\ufeff"))
             except UserError as error:
                 raise UserError(error.message, file=location, key="solution") from None
-        row["completion"] = tasks[index].given(
-            require_field(row, "completion", str, location).removeprefix("\ufeff")
-        )
-        # It belongs to an earlier verdict.
-        row.pop("stderr", None)
-        yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}
+        row["completion"] = task.given(require_field(row, "completion", str, location).removeprefix("\ufeff"))
+        kept = {key: value for key, value in row.items() if key not in dropped or key in task.fields}
+        if not was_asked(row) and not row["completion"].strip():
+            # An empty text in its place would be judged.
+            kept["finish_reason"] = row["finish_reason"]
+        if not isinstance(row.get("sample"), int) or isinstance(row["sample"], bool):
+            kept["sample"] = counts[index]
+        yield index, {"sample": counts[index], **kept, "task_id": task.task_id}
         counts[index] += 1
 
 
-def _agrees(task: Task, row: SampleRow) -> bool:
-    return all(row[key] == value for key, value in task.fields.items() if key in row)
+def _agreement(task: Task, row: SampleRow) -> int:
+    """In how many of the task's fields a row agrees with it: those that tasks of one id share do not matter."""
+    return sum(key in row and row[key] == value for key, value in task.fields.items())
 
 
 def task_rows(tasks: Sequence[Task]) -> Iterator[TaskRow]:
