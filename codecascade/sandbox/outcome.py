@@ -16,7 +16,8 @@ class Limits:
     """Limits of one program; they apply to all its processes together, unless stated otherwise.
 
     CPU time decides whether a program took too long. The wall clock (``2 * cpu_seconds + 10``) is only a backstop
-    for programs that sleep, so that a busy machine does not change a verdict.
+    for programs that sleep, so that a busy machine does not change a verdict: it stands still while the program waits
+    for a core, as far as the kernel tells. Nothing runs longer than ``longest_seconds``.
 
     Attributes:
         cpu_seconds: CPU time.
@@ -49,6 +50,11 @@ class Limits:
     @property
     def wall_seconds(self) -> float:
         return 2 * self.cpu_seconds + 10
+
+    @property
+    def longest_seconds(self) -> float:
+        """By the clock, waits for a core included."""
+        return 10 * self.wall_seconds
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ def run_tests_apart(
     # seconds later. Tests that go on have a limit of CPU time themselves.
     answer = worker.answer(job)
     try:
-        judged = judge.answer(_GRACE_SECONDS if answer["verdict"] else limits.wall_seconds)
+        judged = judge.answer(_GRACE_SECONDS if answer["verdict"] else limits.longest_seconds)
     except WorkerDied as error:
         # The judging process is still busy with the answers of a program that has ended: there is no verdict.
         if not answer["verdict"]:

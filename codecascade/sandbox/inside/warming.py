@@ -39,6 +39,7 @@ TRIAL: Job = {
         "cpu_seconds": 10.0,
         "wall_seconds": 30.0,
         "memory_mb": 2048,
+        "longest_seconds": 300.0,
         "processes": 64,
         "file_mb": 64,
         "scratch_mb": 256,

@@ -7,6 +7,7 @@ import select
 import time
 
 from codecascade.sandbox.inside.verdict import CHANNEL, TOKEN_BYTES
+from codecascade.sandbox.inside.waiting import WaitingTime
 
 # See candidate.py.
 TYPE_CHECKING = False
@@ -85,6 +86,7 @@ class ProgramWatch:
         """Watch until the program has ended, has reported its verdict, or exceeds a limit."""
         started = time.monotonic()
         cpu_limit, wall_limit = self.limits["cpu_seconds"], self.limits["wall_seconds"]
+        waiting = WaitingTime()
         poll, end = self.poll, os.pidfd_open(self.pid)
         poll.register(end, select.POLLIN)
         poll.register(self.control, select.POLLHUP)
@@ -108,12 +110,15 @@ class ProgramWatch:
                     self._answer_when_it_waits()
                 now = time.monotonic()
                 if now >= look_at and not self.verdict:
-                    cpu, excess = self.usage.look(self.pid, self.processes())
+                    processes = self.processes()
+                    cpu, excess = self.usage.look(self.pid, processes)
+                    # Processes that have no limit stay for hours.
+                    waited = waiting.look(processes) if wall_limit < 1e9 else 0.0
                     if excess is not None:
                         self._end("out_of_memory", excess)
                     if cpu >= cpu_limit:
                         self._end("timed_out", f"no end after {cpu_limit:g} s of CPU time")
-                    elif now - started > wall_limit:
+                    elif now - started > min(wall_limit + waited, self.limits["longest_seconds"]):
                         self._end("timed_out", f"no end after {wall_limit:g} s by the clock")
                     look_at = now + min(_TICK, max(0.005, (cpu_limit - cpu) / _CORES))
                 if self.verdict:

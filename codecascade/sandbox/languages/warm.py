@@ -91,7 +91,8 @@ class WarmCompilers:
         """A compiler for exclusive use; a broken or old one is not returned to the pool."""
         if alone:
             command = replace(self._command, limits=self._alone)
-            compiler = _Compiler(self._start(command), 1, self._alone.wall_seconds)
+            # Its own limits end it before, unless it waited for a core.
+            compiler = _Compiler(self._start(command), 1, self._alone.longest_seconds)
         elif self._idle:
             compiler = self._idle.pop()
         else:
