@@ -28,11 +28,11 @@ _FUTURE = "from __future__ import annotations"
 # Runs the examples in the module that it is appended to; fails unless all of them that aren't skipped pass.
 _CHECK = """
 
-import doctest as _doctest
+import builtins as _builtins, doctest as _doctest
 _flags = _doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE
 _examples = [_doctest.Example(source, want, error, options=options) for source, want, error, options in {examples!r}]
 _result = _doctest.DocTestRunner(verbose=False, optionflags=_flags).run(
-    _doctest.DocTest(_examples, dict(globals()), {name!r}, None, 0, None)
+    _doctest.DocTest(_examples, _builtins.globals().copy(), {name!r}, None, 0, None)
 )
 assert _result.attempted and not _result.failed, f"{{_result.failed}} of {{_result.attempted}} examples fail"
 """

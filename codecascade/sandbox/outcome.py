@@ -61,10 +61,11 @@ class Limits:
 class Outcome:
     """What became of a program.
 
-    ``passed`` means that it ran to its last line; an early exit is ``failed``, whatever the exit status (for a
-    command, ``passed`` means exit status 0). ``exception`` is the last line of a traceback (``AssertionError:
-    ...``), or what else ended the program. ``stdout`` and ``stderr`` have at most ``Limits.output_bytes`` bytes
-    each. ``tests_apart`` says whether its tests ran in a process of their own; None if it has no tests.
+    ``passed`` means that it ran to its last line; an early exit is ``failed``, whatever the exit status. For a
+    command, or a program that is judged by its output alone, ``passed`` means exit status 0. ``exception`` is the
+    last line of a traceback (``AssertionError: ...``), or what else ended the program. ``stdout`` and ``stderr`` have
+    at most ``Limits.output_bytes`` bytes each; ``stdout_is_full`` says that ``stdout`` has so many, so that its end
+    may be missing. ``tests_apart`` says whether its tests ran in a process of their own; None if it has no tests.
     ``exit_status`` (None if a signal ended it) and ``files`` are set for commands.
     """
 
@@ -77,6 +78,7 @@ class Outcome:
     exit_status: int | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     tests_apart: bool | None = None
+    stdout_is_full: bool = False
 
     @property
     def passed(self) -> bool:

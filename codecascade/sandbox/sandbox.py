@@ -42,7 +42,7 @@ from codecascade.sandbox.host.running_command import RunningCommand
 from codecascade.sandbox.host.worker import Confinement
 from codecascade.sandbox.languages.run import LanguageRunner
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
-from codecascade.sandbox.outcome import Limits, Outcome
+from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Command, Program
 
 # Programs whose outcome is reused for equal ones.
@@ -111,8 +111,7 @@ class Sandbox:
         """
         if isinstance(program, str) or canonical_name(program.language) == PYTHON:
             return self._pool.run(program, timeout=timeout, memory_mb=memory_mb)
-        limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
-        return self._languages.run(program, limits)
+        return self._languages.run(program, program.limits(timeout, memory_mb))
 
     def run_command(self, command: Command) -> Outcome:
         """Run one command. Never raises for what it does; ``not_started`` if the machine has no such program.

@@ -99,7 +99,9 @@ def test_what_a_program_has_written_is_there_after_its_end(best: Sandbox, progra
 def test_output_is_cut(sandbox: Sandbox) -> None:
     outcome = sandbox.run("while True: print('x' * 10_000)", timeout=0.2)
     assert outcome.outcome == "timed_out"
-    assert len(outcome.stdout) == Limits().output_bytes
+    assert len(outcome.stdout) == Limits().output_bytes and outcome.stdout_is_full
+    more = sandbox.run(Program("print('x' * 1_500_000)", output_bytes=2_000_000))
+    assert len(more.stdout) == 1_500_001 and not more.stdout_is_full
     quiet_end = sandbox.run("import sys\nsys.stderr.write('y' * 3_000_000)")
     assert quiet_end.passed and len(quiet_end.stderr) == Limits().output_bytes
 
@@ -109,6 +111,13 @@ def test_input_makes_leaving_an_end(best: Sandbox) -> None:
     assert best.run(Program(program.format(0), stdin="1 2\n3")).stdout == "6\n"
     assert best.run(Program(program.format(""), stdin="")).passed
     assert best.run(Program(program.format(1), stdin="1")).outcome == "failed"
+    at_once = "import os\nprint(6, flush=True)\nos._exit({})"
+    assert best.run(Program(at_once.format(0), stdin="1")).passed
+    left = best.run(Program(at_once.format(3), stdin="1"))
+    assert (left.outcome, left.exception, left.exit_status) == ("failed", "exit status 3", None)
+    for end in (program.format(0), at_once.format(0)):
+        assert not best.run(end).passed, "nothing else judges it"
+        assert not best.run(Program(end, stdin="1", tests="assert False")).passed, "its tests were skipped"
     assert (
         best.run(Program("print(open('/dev/stdin').read() + input.__name__)", stdin="é")).stdout == "éinput\n"
     )

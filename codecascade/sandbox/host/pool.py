@@ -66,7 +66,7 @@ class WorkerPool:
         """
         if isinstance(program, str):
             program = Program(program)
-        limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
+        limits = program.limits(timeout, memory_mb)
         check_file_names(program.files)
         text = program.source if program.calls else f"{program.source}\n{program.tests}"
         modules: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class WorkerPool:
                 continue
             with self._lock:
                 self._idle.setdefault(key, []).append(worker)
-            return outcome_from_answer(answer, limits, is_command="argv" in job)
+            return outcome_from_answer(answer, limits, is_command="argv" in job, by_status=job["by_status"])
         raise AssertionError("unreachable")
 
     def _run_split(
@@ -170,9 +170,11 @@ def check_file_names(names: Iterable[str]) -> None:
             raise UserError(f"{name!r}: must be a relative name that stays in the program's folder")
 
 
-def outcome_from_answer(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
-    """The :class:`Outcome` for a server's answer."""
-    verdict, exception = _verdict(answer, limits, is_command)
+def outcome_from_answer(
+    answer: dict[str, Any], limits: Limits, *, is_command: bool, by_status: bool
+) -> Outcome:
+    """The :class:`Outcome` for a server's answer; ``by_status``: exit status 0 is a pass."""
+    verdict, exception = _verdict(answer, limits, by_status)
     return Outcome(
         verdict,
         exception,
@@ -184,10 +186,11 @@ def outcome_from_answer(answer: dict[str, Any], limits: Limits, *, is_command: b
         if is_command and answer["exit_status"] >= 0 and not answer["verdict"]
         else None,
         answer["files"],
+        stdout_is_full=len(answer["stdout"]) >= limits.output_bytes,
     )
 
 
-def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
+def _verdict(answer: dict[str, Any], limits: Limits, by_status: bool) -> tuple[Verdict, str | None]:
     stated: Verdict | Literal[""] = answer["verdict"]
     # Also for a program that ended between two checks of its CPU time.
     if answer["cpu_seconds"] > limits.cpu_seconds and stated in ("", "passed"):
@@ -196,7 +199,7 @@ def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[
         return stated, answer["exception"]
     if answer["signal"]:
         return "killed", f"killed by signal {answer['signal']}"
-    if is_command:
+    if by_status:
         status = answer["exit_status"]
         return ("failed", f"exit status {status}") if status else ("passed", None)
     return "failed", "left before its end"

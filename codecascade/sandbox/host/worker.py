@@ -203,6 +203,7 @@ def python_job(program: Program, limits: Limits) -> dict[str, Any]:
         # If tests run elsewhere, no process of the program's worker ever contains them.
         "tests": "" if program.calls else program.tests,
         "restores": bool(program.tests) and not program.calls,
+        "by_status": program.is_judged_outside,
         "name": program.name,
         "stdin": _content(program.stdin),
         "files": {name: _content(content) for name, content in program.files.items()},
@@ -215,6 +216,7 @@ def command_job(command: Command) -> dict[str, Any]:
     """The server's job for a command."""
     return {
         "argv": list(command.argv),
+        "by_status": True,
         "environment": dict(command.environment),
         "stdin": _content(command.stdin),
         "files": {name: _content(content) for name, content in command.files.items()},

@@ -29,6 +29,7 @@ check(add)
 """
 TRIAL: Job = {
     "restores": True,
+    "by_status": False,
     "source": _WARM_UP,
     "tests": "",
     "name": "__main__",
@@ -38,8 +39,8 @@ TRIAL: Job = {
     "limits": {
         "cpu_seconds": 10.0,
         "wall_seconds": 30.0,
-        "memory_mb": 2048,
         "longest_seconds": 300.0,
+        "memory_mb": 2048,
         "processes": 64,
         "file_mb": 64,
         "scratch_mb": 256,

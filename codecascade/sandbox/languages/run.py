@@ -102,8 +102,8 @@ class LanguageRunner:
                 ),
             )
         )
-        # The output of a program with an input is compared outside, where every normal end is accepted.
-        needed = finished is not None and program.stdin is None
+        # Where the output is compared outside, every normal end is accepted.
+        needed = finished is not None and not program.is_judged_outside
         return _cut(verdict_of_command(language, ended, token, needed=needed), limits.output_bytes)
 
     def _tools(self, language: Language) -> Toolchain | str:
@@ -217,8 +217,9 @@ def _searched(output: str) -> str:
 
 
 def _cut(outcome: Outcome, size: int) -> Outcome:
+    is_full = outcome.stdout_is_full or len(outcome.stdout.encode(errors="replace")) >= size
     stdout, stderr = (
         text.encode(errors="replace")[:size].decode(errors="ignore") if len(text) * 4 > size else text
         for text in (outcome.stdout, outcome.stderr)
     )
-    return replace(outcome, stdout=stdout, stderr=stderr, exit_status=None)
+    return replace(outcome, stdout=stdout, stderr=stderr, exit_status=None, stdout_is_full=is_full)

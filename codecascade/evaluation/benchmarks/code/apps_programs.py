@@ -20,12 +20,14 @@ from codecascade.evaluation.benchmarks.code.outputs import (
     same_value,
 )
 from codecascade.evaluation.task import Program, SampleRow
+from codecascade.ground.format import show_bytes
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import IMPORTED
 
 # For each test case, as in APPS' own runner (which measures wall-clock time).
 _CPU_SECONDS = 4.0
 _RESULT = "result of the call: "
+_MEGABYTE = 1_000_000
 # The imports that APPS' own runner puts before an answer. Here an import is put there only if the answer has one of
 # its names.
 _IMPORTS = {
@@ -56,26 +58,29 @@ _IMPORTS = {
         "nsmallest",
     ),
 }
+# Before an answer that is called, and behind it. The answer may name a variable like a builtin (`list`, `print`), so
+# what calls it runs with other variables than the answer's, and with the builtins as they were before.
+_BEFORE_CALL = "_builtins_before = vars(__import__('builtins')).copy()"
 _CALL = """
-def _call_the_answer():
-    import json, sys
-    def packed(value):  # JSON has no tuples, and no keys but texts
-        if isinstance(value, tuple):
-            return {{"tuple": list(map(packed, value))}}
-        if isinstance(value, dict):
-            return {{"dict": [[packed(key), packed(each)] for key, each in value.items()]}}
-        return list(map(packed, value)) if isinstance(value, list) else value
-    arguments = json.loads({arguments!r})
-    if arguments and isinstance(arguments[0], dict) and all(key.lstrip("-").isdigit() for key in arguments[0]):
-        arguments[0] = {{int(key): value for key, value in arguments[0].items()}}  # JSON made them text
-    known = globals()
-    is_method = "Solution" in known and (hasattr(known["Solution"], {name!r}) or {name!r} not in known)
-    function = getattr(known["Solution"](), {name!r}) if is_method else known[{name!r}]
-    printed, sys.stdout = sys.stdout, sys.stderr
-    result = function(*arguments)
-    sys.stdout = printed
-    print("\\n" + {marker!r} + json.dumps(packed(result), default=lambda value: value.tolist()))
-_call_the_answer()
+_builtins_before["exec"]({text!r}, {{"__builtins__": _builtins_before, "known": _builtins_before["globals"]()}})
+"""
+_CALLER = """
+import json, sys
+def packed(value):  # JSON has no tuples, and no keys but texts
+    if isinstance(value, tuple):
+        return {{"tuple": list(map(packed, value))}}
+    if isinstance(value, dict):
+        return {{"dict": [[packed(key), packed(each)] for key, each in value.items()]}}
+    return list(map(packed, value)) if isinstance(value, list) else value
+arguments = json.loads({arguments!r})
+if arguments and isinstance(arguments[0], dict) and all(key.lstrip("-").isdigit() for key in arguments[0]):
+    arguments[0] = {{int(key): value for key, value in arguments[0].items()}}  # JSON made them text
+is_method = "Solution" in known and (hasattr(known["Solution"], {name!r}) or {name!r} not in known)
+function = getattr(known["Solution"](), {name!r}) if is_method else known[{name!r}]
+printed, sys.stdout = sys.stdout, sys.stderr
+result = function(*arguments)
+sys.stdout = printed
+print("\\n" + {marker!r} + json.dumps(packed(result), default=lambda value: value.tolist()))
 """
 
 
@@ -88,17 +93,31 @@ def allow_long_integers() -> None:
 
 def programs(code: str, cases: dict[str, Any]) -> list[Program]:
     """A program for each test case. The answer reads the input of the case, or its function is called with it."""
-    source = _with_imports(code)
-    if not (name := cases.get("fn_name")):
-        return [Program(source, stdin=_text(given), timeout=_CPU_SECONDS) for given in cases["inputs"]]
-    return [
-        Program(
-            source + _CALL.format(arguments=json.dumps(given), name=name, marker=_RESULT),
-            name=IMPORTED,
-            timeout=_CPU_SECONDS,
-        )
-        for given in cases["inputs"]
-    ]
+    name = cases.get("fn_name")
+    source = _with_imports(code, _BEFORE_CALL if name else "")
+
+    def program(given: Any, expected: Any) -> Program:
+        most = _most_output(cases, expected)
+        if not name:
+            return Program(source, stdin=_text(given), timeout=_CPU_SECONDS, output_bytes=most)
+        text = _CALLER.format(arguments=json.dumps(given), name=name, marker=_RESULT)
+        called = source + _CALL.format(text=text)
+        return Program(called, name=IMPORTED, timeout=_CPU_SECONDS, output_bytes=most)
+
+    return list(map(program, cases["inputs"], cases["outputs"]))
+
+
+def _most_output(cases: dict[str, Any], expected: Any) -> int:
+    """How many bytes of a program's output are kept: more than a right one has.
+
+    In whole megabytes, so that the number does not tell a program what is expected.
+    """
+    if cases.get("fn_name"):
+        # A tuple or a dictionary is longer in a program's output than in the data.
+        right = 4 * len(json.dumps(expected))
+    else:
+        right = 2 * len(_text(expected).encode("utf-8", "surrogatepass"))
+    return (right // _MEGABYTE + 1) * _MEGABYTE
 
 
 def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bool) -> SampleRow:
@@ -116,6 +135,9 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
     for number, (expected, outcome) in enumerate(zip(cases["outputs"], outcomes, strict=True), 1):
         if not outcome.passed:
             failures.append((outcome.outcome, f"case {number}: {outcome.exception}"))
+        elif outcome.stdout_is_full:
+            most = show_bytes(_most_output(cases, expected))
+            failures.append(("failed", f"case {number}: wrong answer: {most} of output or more"))
         elif cases.get("fn_name"):
             if not _returned(expected, outcome.stdout, like_apps=like_apps):
                 failures.append(("failed", f"case {number}: wrong answer"))
@@ -132,11 +154,11 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
     }
 
 
-def _with_imports(code: str) -> str:
+def _with_imports(code: str, before: str = "") -> str:
     future, code = split_future_imports(code)
     words = set(re.findall(r"\w+", code))
     imports = "; ".join(line for line, names in _IMPORTS.items() if words.intersection(names))
-    first = "import sys; sys.set_int_max_str_digits(0); exit = quit = sys.exit"
+    first = f"import sys; sys.set_int_max_str_digits(0); exit = quit = sys.exit; {before}"
     return f"{future}{first}\n{imports}\n{code}\n"
 
 
