@@ -145,6 +145,14 @@ def test_programs_test_the_answer(exercises: dict[str, Exercise]) -> None:
         assert not passes(exercises[name], "raise SystemError")
 
 
+def test_an_answer_may_have_names_of_builtins() -> None:
+    docstring = '"""Doubles a number that it is given.\n\n    >>> {name}(2)\n    4\n    """'
+    for name in ("globals", "dict", "tuple"):
+        text = f"def {name}(x):\n    {docstring.format(name=name)}\n    return 2 * x\n"
+        (exercise,) = exercises_of(text)
+        assert passes(exercise) and not passes(exercise, exercise.answer.replace("2 *", "3 *"))
+
+
 def test_examples_of_a_package_become_those_of_the_function() -> None:
     docstring = """
     >>> import numpy as np, a.b
