@@ -44,6 +44,7 @@ from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources.archives.archives import TARS, ZIPS
 from codecascade.corpus.sources.candidates import FIND, candidate_table
 from codecascade.corpus.sources.find import find_candidates, source_names, source_titles
+from codecascade.corpus.sources.git.ignored import GitIgnored
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose_candidates, total_size
 from codecascade.corpus.sources.tables.rows import JSON_LINES, PARQUET
@@ -95,12 +96,14 @@ def build_corpus(
     request = request_fingerprint(sources, settings)
     left_out = Dropped()
     names = source_names(sources)
+    asked = GitIgnored(read=bool(settings.git_ignored))
     report("find", 0, 0)
     candidates = candidate_table(
         candidate
         for source, name in zip(sources, names, strict=True)
-        for candidate in find_candidates(source, left_out, name)
+        for candidate in find_candidates(source, left_out, name, asked)
     )
+    asked.say_refused()
     check_languages(settings, candidates)
     inputs = inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:

@@ -23,7 +23,7 @@ def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str
     installed, or a benchmark downloaded, in the meantime.
     """
     # A setting that came later is no part of the request where it is not given.
-    later = {"heldout_by"} if settings.heldout_by is None else set()
+    later = {name for name in ("heldout_by", "git_ignored") if getattr(settings, name) is None}
     asked = settings.model_dump_json(exclude=later)
     return _fingerprint([str(FORMAT), asked, *map(source_address, sources)])
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from codecascade.ground.choices import Licences
 from codecascade.ground.settings import Settings
@@ -46,6 +46,10 @@ class CorpusSettings(Settings):
     heldout_by: Literal["path"] | None = Field(
         None,
         description="path: files are held out, also of many repositories, each of which a model then has half seen",
+    )
+    git_ignored: Annotated[bool | None, AfterValidator(lambda value: value or None)] = Field(
+        None,
+        description="true: files of folders are read also where git ignores them; false: they are left out",
     )
     max_file_bytes: int = Field(1_000_000, gt=0, description="larger files are left out")
     longest_line: int = Field(1000, gt=0, description="code with a longer line (characters) is left out")

@@ -248,6 +248,8 @@ def test_files_of_many_repositories_are_held_out_where_that_is_asked_for(
 
 def test_a_setting_that_came_later_is_no_part_of_what_was_asked_before() -> None:
     """A corpus, and a checkpoint, of a version that did not know it stay what they are."""
-    later = CorpusSettings(heldout_by="path")
-    assert request_fingerprint(["a"], CorpusSettings()) != request_fingerprint(["a"], later)
-    assert "heldout_by" not in to_data(CorpusSettings()) and "heldout_by" in to_data(later)
+    before = request_fingerprint(["a"], CorpusSettings())
+    for later in (CorpusSettings(heldout_by="path"), CorpusSettings(git_ignored=True)):
+        (name,) = later.model_fields_set
+        assert before != request_fingerprint(["a"], later)
+        assert name not in to_data(CorpusSettings()) and name in to_data(later)

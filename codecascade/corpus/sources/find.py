@@ -13,6 +13,7 @@ from codecascade.corpus.sources.archives.archives import archive_candidates, arc
 from codecascade.corpus.sources.candidates import Candidate
 from codecascade.corpus.sources.folders import folder_candidates
 from codecascade.corpus.sources.git.commits import commit_candidates, is_bare, repository_name
+from codecascade.corpus.sources.git.ignored import GitIgnored
 from codecascade.corpus.sources.packages import installed_candidates, standard_library_candidates
 from codecascade.corpus.sources.tables.rows import is_table, table_candidates, table_files
 from codecascade.ground.errors import UserError
@@ -21,7 +22,9 @@ from codecascade.ground.files.paths import expanded
 NAMED = {"stdlib": standard_library_candidates, "installed": installed_candidates}
 
 
-def find_candidates(source: str, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
+def find_candidates(
+    source: str, dropped: Dropped, name: str | None = None, asked: GitIgnored | None = None
+) -> Iterator[Candidate]:
     """All candidates of one source, in the same order at every call.
 
     Args:
@@ -29,6 +32,7 @@ def find_candidates(source: str, dropped: Dropped, name: str | None = None) -> I
             ``.jsonl`` or ``.parquet`` file, or an fsspec address. A folder of one of the first two names is
             written ``./stdlib``.
         name: the source's name in those of its repositories; None: that of the file or folder.
+        asked: who asks git what it ignores in a folder; None: a new one, by which it is left out.
 
     Raises:
         UserError: there is no such source, or it is of another type.
@@ -44,7 +48,7 @@ def find_candidates(source: str, dropped: Dropped, name: str | None = None) -> I
     if os.path.isdir(path):
         if is_bare(path):
             return commit_candidates(path, "HEAD", dropped, name)
-        return folder_candidates(path, dropped, name)
+        return folder_candidates(path, dropped, name, asked)
     if not os.path.exists(path):
         if (found := _at_commit(source)) is not None:
             return commit_candidates(*found, dropped, name)

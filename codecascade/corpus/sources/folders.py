@@ -18,6 +18,7 @@ from codecascade.corpus.sources.candidates import (
     is_ignored_folder,
     list_folder,
 )
+from codecascade.corpus.sources.git.ignored import GitIgnored
 
 METADATA_FILES = frozenset(
     [
@@ -45,16 +46,23 @@ _CORPUS = {"manifest.json", "dropped.parquet", "train"}
 """Files of a corpus folder. A build of the folder above must not read its own earlier result."""
 
 
-def folder_candidates(root: Path, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
+def folder_candidates(
+    root: Path, dropped: Dropped, name: str | None = None, asked: GitIgnored | None = None
+) -> Iterator[Candidate]:
     """The source files below a folder.
 
     The repository of a file is the nearest folder above it with ``.git`` or package metadata, else the first-level
     folder, else the source itself. Its licence is that of the repository's licence file, else of the nearest one
     above. Links are not followed: one inside the tree leads to a file that is listed anyway, and one out of the
-    tree must not be read.
+    tree must not be read. What git ignores is left out; each repository is asked when its folder is reached.
+
+    Args:
+        asked: who asks git; None: a new one.
     """
     root = root.resolve()
     name = name or root.name
+    asked = asked or GitIgnored()
+    ignored: set[str] = set()
 
     def walk(here: Path, origin: Origin, in_repository: bool, depth: int) -> Iterator[Candidate]:
         if depth > DEEPEST:
@@ -65,6 +73,8 @@ def folder_candidates(root: Path, dropped: Dropped, name: str | None = None) -> 
         if names >= _CORPUS:
             dropped.add(FIND, "a corpus, not its source", here.name, origin.repository)
             return
+        if here == root or ".git" in names:
+            ignored.update(asked.below(here))
         spdx = license_from_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True
@@ -74,13 +84,21 @@ def folder_candidates(root: Path, dropped: Dropped, name: str | None = None) -> 
         else:
             origin = origin._replace(license=spdx)
         for entry in entries:
+            path = entry.path.removeprefix(origin.base + os.sep)
             if entry.is_symlink():
-                dropped.add(FIND, "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
+                dropped.add(FIND, "link", path, origin.repository)
             elif entry.is_dir():
-                if not is_ignored_folder(entry):
+                if is_ignored_folder(entry):
+                    continue
+                if entry.path in ignored:
+                    dropped.add(FIND, "folder ignored by git", path, origin.repository, license=spdx)
+                else:
                     yield from walk(Path(entry.path), origin, in_repository, depth + 1)
             elif not entry.name.startswith("."):
-                yield from file_candidate(entry.path, origin, dropped)
+                if entry.path in ignored:
+                    dropped.add(FIND, "ignored by git", path, origin.repository, license=spdx)
+                else:
+                    yield from file_candidate(entry.path, origin, dropped)
 
     return walk(root, Origin(name, str(root), OWN, own=True), in_repository=False, depth=0)
 

@@ -1,1 +1,1 @@
-"""Reads git repositories at a commit, object by object."""
+"""Reads git repositories at a commit, object by object, and asks git what it ignores."""

@@ -32,9 +32,8 @@ from codecascade.corpus.sources.git.objects import (
     ANSWER_SECONDS,
     GitObjects,
     ObjectInfo,
-    command,
-    environment,
-    follow_the_parent,
+    ask_git,
+    complaint,
 )
 from codecascade.ground.errors import UserError
 
@@ -219,11 +218,7 @@ def _git(repository: Path, otherwise: str | None, *arguments: str) -> str:
         UserError: git is missing, does not answer, or fails; the message is git's own, else ``otherwise``.
     """
     try:
-        done = subprocess.run(
-            command("-C", str(repository), "rev-parse", *arguments),
-            stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False,
-            timeout=ANSWER_SECONDS, preexec_fn=follow_the_parent,
-        )  # fmt: skip
+        done = ask_git(repository, "rev-parse", *arguments, seconds=ANSWER_SECONDS)
     except FileNotFoundError:
         raise UserError("git is not installed, so this repository can't be read", file=repository) from None
     except subprocess.TimeoutExpired:
@@ -233,7 +228,5 @@ def _git(repository: Path, otherwise: str | None, *arguments: str) -> str:
         ) from None
     answer = done.stdout.decode(errors="surrogateescape").removesuffix("\n")
     if done.returncode or not (answer or otherwise is None):
-        said = done.stderr.decode(errors="replace").strip().split("\n")
-        reason = next((line for line in said if line.startswith("fatal")), said[0])
-        raise UserError(reason[:500] or otherwise or "git fails", file=repository)
+        raise UserError(complaint(done) or otherwise or "git fails", file=repository)
     return answer

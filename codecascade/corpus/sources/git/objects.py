@@ -288,6 +288,32 @@ def command(*arguments: str) -> list[str]:
     return ["git", "--no-replace-objects", *settings, *arguments]
 
 
+def ask_git(
+    folder: Path, *arguments: str, seconds: float, above: bool = True
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a git command in a folder, limited in time and memory, and get what it prints.
+
+    Args:
+        above: whether the repository may be one of a folder above.
+
+    Raises:
+        OSError: git is missing.
+        subprocess.TimeoutExpired: it takes longer than so many ``seconds``, and was ended.
+    """
+    return subprocess.run(
+        command("-C", str(folder), *arguments),
+        stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        env=environment() | ({} if above else {"GIT_CEILING_DIRECTORIES": str(folder.parent)}),
+        timeout=seconds, preexec_fn=follow_the_parent,
+    )  # fmt: skip
+
+
+def complaint(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The line in which git says why it failed; "" if it said nothing."""
+    said = done.stderr.decode(errors="replace").strip().split("\n")
+    return next((line for line in said if line.startswith("fatal")), said[0])[:500]
+
+
 def environment() -> dict[str, str]:
     """The environment of a git process: no git variables of the user, no network, no prompts."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -17,6 +17,7 @@ from codecascade.corpus.reading.faults import file_errors
 from codecascade.corpus.similar_parts import LARGEST
 from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.folders import METADATA_FILES
+from codecascade.corpus.sources.git.ignored import GitIgnored
 
 
 @dataclass
@@ -71,8 +72,9 @@ def folder_repositories(source: Path) -> list[Repository]:
     found: dict[str, Repository] = {}
     marked: dict[str, bool] = {}
     contents = CandidateContents()
+    asked = GitIgnored()
     try:
-        for candidate in find_candidates(str(source), Dropped()):
+        for candidate in find_candidates(str(source), Dropped(), asked=asked):
             if candidate.language not in READ_WITH or candidate.size > LARGEST:
                 continue
             # What can't be read is left out of a corpus, too.
@@ -88,6 +90,7 @@ def folder_repositories(source: Path) -> list[Repository]:
                 repository.add(candidate.language, path, text, asked=True)
     finally:
         contents.close()
+    asked.say_refused()
     return list(found.values())
 
 
