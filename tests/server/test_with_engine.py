@@ -206,9 +206,18 @@ class TestCommand:
             finally:
                 child.kill()
         assert child.returncode == 0
-        for name in ("browser", "llama.vim", "llama.vscode", "Continue", "Tabby", "llm-ls", "curl"):
+        for name in (
+            "browser",
+            "llama.vim",
+            "llama.vscode",
+            "Continue",
+            "Tabby",
+            "llm-vscode",
+            "twinny",
+            "curl",
+        ):
             assert name in out
-        assert f"{url}/infill" in out and "model: mine" in out
+        assert f"{url}/infill" in out and 'model: "mine"' in out
 
     @pytest.mark.parametrize("mistake", ["port", "model", "no model", "keys", "context", "memory", "weights"])
     def test_mistakes_are_sentences(
