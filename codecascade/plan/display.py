@@ -23,6 +23,7 @@ from codecascade.plan.traffic import UTILISATION
 
 _ROOMY = 0.95
 """The part of a device's memory above which a plan says that little is left for fragmentation."""
+_UNBUILT = " (the corpus is not built yet, so the number of passes is not known)"
 Simulated = Mapping[str, SimulatedStep]
 """The simulated steps, by the stage's name."""
 
@@ -278,7 +279,9 @@ def _meshes(plan: RecipePlan) -> Iterator[str]:
 
 def _passes(found: Sequence[Passes]) -> Iterator[str]:
     for stage, sources in groupby(found, key=lambda each: each.stage):
-        yield f"{stage} reads (estimates): {'; '.join(map(str, sources))}"
+        read = tuple(sources)
+        unbuilt = "" if all(each.built for each in read) else _UNBUILT
+        yield f"{stage} reads (estimates): {'; '.join(map(str, read))}{unbuilt}"
 
 
 def show_estimate(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """How often each stage reads its sources, and what the corpora take as tokens where these are kept.
 
-It is passes over a corpus that is here, and else the text for one pass.
+It is passes over a corpus that is built, and else how much text the tokens are.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Passes:
 
     Attributes:
         tokens: that it trains on.
-        passes: over the source; None where the corpus is not here.
+        passes: over the source; None where the corpus is not built yet, or does not say how much of it there is.
         corpus: the folder that has the source, as the recipe names it.
+        built: whether the corpus is.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class Passes:
     tokens: float
     passes: float | None
     corpus: str | None = None
+    built: bool = True
 
     def of_steps(self, steps: int) -> Passes:
         """What so many steps read, of which each reads this."""
@@ -49,7 +51,7 @@ class Passes:
     def __str__(self) -> str:
         read = f"{self.source} {show_count(self.tokens)} tokens"
         if self.passes is None:
-            return f"{read}, one pass over {show_bytes(self.text_bytes)} of text"
+            return f"{read}, about {show_bytes(self.text_bytes)} of text"
         return f"{read}, {self.passes:,.2g} passes"
 
 
@@ -73,7 +75,7 @@ def _passes_of_a_step(recipe: Recipe) -> Iterator[Passes]:
             there = _source_bytes(opened[place], item.source)
             # of functions and of documents of some lengths, the corpus does not say how many there are
             times = tokens * BYTES_PER_TOKEN / there if there and item.reads_all else None
-            yield Passes(stage.name, item.source, tokens, times, place)
+            yield Passes(stage.name, item.source, tokens, times, place, built=opened[place] is not None)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def test_sources_of_one_name_in_two_corpora_are_two() -> None:
 def test_without_a_corpus_the_text_of_one_pass_is_shown() -> None:
     plan = make_plan(recipe_of("corpora/absent", steps=1000, batch_tokens=2**22))
     assert [each.passes for each in plan.passes] == [None, None]
-    assert str(plan.passes[0]) == "python 3.15B tokens, one pass over 11 GB of text"
+    assert str(plan.passes[0]) == "python 3.15B tokens, about 11 GB of text"
 
 
 def test_tokens_that_are_kept_without_a_corpus() -> None:

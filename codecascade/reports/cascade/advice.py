@@ -5,6 +5,7 @@ Of several stages the best one is named (:mod:`codecascade.reports.cascade.choic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,8 +24,10 @@ Tone = Literal["better", "worse", ""]
 
 _CONTINUE = (
     "The base was asked to fill in, not to continue what is before the gap, which it may do better: ask it so too "
-    '(evaluate.infilling_heldout.layouts = ["left_to_right"]).'
+    """(--set 'evaluate.infilling_heldout.layouts=["left_to_right"]', which trains nothing again)."""
 )
+_HUMANEVAL = "--set evaluate.humaneval.max_new_tokens=256 --set evaluate.chat=never"
+"""How HumanEval is asked so that it takes minutes, as docs/your-code.md has it."""
 _FAR = 20
 """A difference that would take more than so many times the problems is not worth looking for."""
 _FEW = 50
@@ -226,9 +229,10 @@ def _elsewhere(
                 yield _elsewhere_line(column, gain, "" if asked is stage else f"{asked.name}; ", stage.name)
                 break
     if not found:
+        names = json.dumps([*dict.fromkeys((*base.results, *stage.results)), "humaneval"])
         yield (
-            "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
-            "evaluate.benchmarks."
+            "Not measured. Whether it forgot anything is seen on a benchmark of other code. The run's command with "
+            f"--set 'evaluate.benchmarks={names}' {_HUMANEVAL} measures one; nothing is trained again."
         )
 
 

@@ -35,8 +35,10 @@ def test_yes_with_the_paired_difference(tmp_path: Path) -> None:
         "(left to right): +23.3 points (+10.9 to +34.6), p < 0.001."
     )
     assert found.elsewhere == (
-        "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
-        "evaluate.benchmarks.",
+        "Not measured. Whether it forgot anything is seen on a benchmark of other code. The run's command with --set "
+        """'evaluate.benchmarks=["infilling_heldout", "humaneval"]' """
+        "--set evaluate.humaneval.max_new_tokens=256 --set evaluate.chat=never measures one; nothing is trained "
+        "again.",
     )
 
 
