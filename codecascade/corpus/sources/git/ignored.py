@@ -67,7 +67,7 @@ class GitIgnored:
                 file=folder,
             ) from None
         if done.returncode:
-            return self._refuse(repository, complaint(done) or "git fails")
+            return self._refuse(repository, f"{complaint(done) or 'git fails'}; `git status` there says more")
         ignored = _without_containers(os.fsdecode(name) for name in done.stdout.split(b"\0") if name)
         found = frozenset(os.path.join(repository, name.removesuffix("/")) for name in ignored)
         return found if found.isdisjoint(map(str, (folder, *folder.parents))) else frozenset()
