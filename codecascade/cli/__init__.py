@@ -12,6 +12,7 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import copy
 from itertools import pairwise
 
@@ -22,6 +23,7 @@ from codecascade.cli.measure import compare, correlations, evaluation, sweep  # 
 from codecascade.cli.self_instruct import command  # noqa: F401
 from codecascade.ground.errors import RunFailed, Stopped, UserError, one_line, printable
 from codecascade.ground.files.reading import check_text
+from codecascade.ground.signals import ignored, stopped_at_once
 
 _LOST = (
     "failed: another rank has ended; its own message says why, if it could print one. The same command continues "
@@ -37,11 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _refuse_empty(invocation)
         _check_texts(invocation)
-        app(args=list(arguments) if arguments is not None else None)
+        # Of several ranks, each notes a signal, whenever it comes.
+        with stopped_at_once() if ranks.is_torchrun() else nullcontext():
+            app(args=list(arguments) if arguments is not None else None)
     except UserError as error:
         _fail(f"error: {error}", 2)
     except Stopped as stop:
-        _fail(str(stop), stop.exit_code, consequence=True)
+        with ignored():
+            ranks.note_stop(stop.signum)
+            _fail(str(stop), stop.exit_code, consequence=True)
     except RunFailed as error:
         _fail(f"failed: {error}", 1, consequence=True)
     except BrokenPipeError:

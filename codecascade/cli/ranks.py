@@ -8,6 +8,7 @@ group that is started again (``--max-restarts``) does not repeat a message. With
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from datetime import timedelta
 from hashlib import blake2b
@@ -29,14 +30,32 @@ _LOST = (
 """Words in the errors of a rank that has lost the connection to another."""
 
 
+def is_torchrun() -> bool:
+    """Whether torchrun has started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
 def is_one_of_several() -> bool:
     """Whether torchrun has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "TORCHELASTIC_RUN_ID" in os.environ
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and is_torchrun()
 
 
 def is_first() -> bool:
     """Whether this is the first rank, or the only process."""
     return int(os.environ.get("RANK", 0)) == 0 or not is_one_of_several()
+
+
+def note_stop(signum: int) -> None:
+    """Tell ranks that torchrun starts again that this signal has stopped the work: they are to end, too.
+
+    Not of SIGTERM. torchrun itself sends it to the ranks that are left when one has crashed, and nobody can tell it
+    from a user's; the ranks that it starts after a crash have to go on. (The training notes SIGTERM, at a step that
+    all ranks have ended.)
+    """
+    if is_torchrun() and signum != signal.SIGTERM:
+        from codecascade.training.failures import store
+
+        store.note_stop(signum)
 
 
 def announce_end(code: int) -> None:

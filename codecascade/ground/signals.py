@@ -54,7 +54,7 @@ class StopRequest:
 def stopped_at_once() -> Iterator[None]:
     """While the context is open, SIGTERM, SIGINT and SIGUSR1 raise :class:`Stopped`.
 
-    Finished work is already on the disk.
+    Finished work is already on the disk. Signals that :func:`hold` has kept waiting come now.
 
     Raises:
         Stopped: a signal came.
@@ -63,12 +63,32 @@ def stopped_at_once() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)
 
+    with _handled_by(stop):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        yield
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """While the context is open, SIGTERM, SIGINT and SIGUSR1 change nothing, because one of them has come already."""
+    with _handled_by(signal.SIG_IGN):
+        yield
+
+
+def hold() -> None:
+    """Have SIGTERM, SIGINT and SIGUSR1 wait until :func:`stopped_at_once`, which must follow soon."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+@contextmanager
+def _handled_by(handler: Any) -> Iterator[None]:
+    """Only the main thread can say what signals do; in another one nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in STOPPING}
+    before = {number: signal.signal(number, handler) for number in STOPPING}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

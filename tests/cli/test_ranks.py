@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import runpy
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from torch.distributed import TCPStore
+from torch.distributed import HashStore, PrefixStore, TCPStore
 
 from codecascade.cli import main, ranks
+from codecascade.ground import signals
 from codecascade.ground.errors import RunFailed, Stopped, UserError
+from codecascade.training.failures import store
+from codecascade.training.failures.store import noted_stop
 
 As = Callable[..., None]
 
@@ -23,11 +29,11 @@ def agent() -> Iterator[TCPStore]:
 def as_rank(agent: TCPStore, monkeypatch: pytest.MonkeyPatch) -> As:
     monkeypatch.setattr(ranks, "_PATIENCE", timedelta(seconds=0.3))
 
-    def become(rank: int, attempt: int = 0) -> None:
+    def become(rank: int, attempt: int = 0, size: int = 2) -> None:
         for key, value in {
             "RANK": rank,
             "LOCAL_RANK": rank,
-            "WORLD_SIZE": 2,
+            "WORLD_SIZE": size,
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": agent.port,
             "TORCHELASTIC_RUN_ID": "test",
@@ -39,7 +45,7 @@ def as_rank(agent: TCPStore, monkeypatch: pytest.MonkeyPatch) -> As:
 
 
 def ended(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> tuple[object, str]:
     """Exit code and message of a command that ends with ``error``."""
 
@@ -101,3 +107,75 @@ def test_a_process_on_its_own_tells_everything(
 ) -> None:
     for _ in range(2):
         assert ended(monkeypatch, capsys, UserError("is missing")) == (2, "error: is missing\n")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store within this process in place of torchrun's, to which many connections take long."""
+    one = HashStore()
+    monkeypatch.setattr(store, "open_store", lambda name, patience=None: PrefixStore(name, one))
+
+
+@pytest.mark.usefixtures("kept")
+@pytest.mark.parametrize(("rank", "size"), [(0, 1), (0, 2), (1, 2)])
+@pytest.mark.parametrize("signum", [signal.SIGUSR1, signal.SIGINT])
+def test_any_rank_that_a_signal_stops_has_those_end_that_torchrun_starts_again(
+    as_rank: As,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: int,
+    size: int,
+    signum: signal.Signals,
+) -> None:
+    as_rank(rank, size=size)
+    assert noted_stop() is None
+    assert ended(monkeypatch, capsys, Stopped(signum))[0] == 128 + signum
+    as_rank(0, attempt=1, size=size)
+    assert noted_stop() == signum
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_signal_by_which_torchrun_ends_ranks_after_a_crash_is_no_stop(
+    as_rank: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_rank(0)
+    assert ended(monkeypatch, capsys, Stopped(signal.SIGTERM))[0] == 143
+    as_rank(0, attempt=1)
+    assert noted_stop() is None
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_signal_that_comes_while_a_rank_imports_the_commands_is_noted(
+    as_rank: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_rank(1)
+    hold = signals.hold
+
+    def hold_one() -> None:
+        hold()
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(signals, "hold", hold_one)
+    monkeypatch.setattr(sys, "argv", ["codecascade", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("codecascade", run_name="__main__")
+    assert caught.value.code == 138
+    assert capsys.readouterr() == ("", "stopped; run the same command again to continue\n")
+    assert noted_stop() == signal.SIGUSR1
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {*signals.STOPPING}
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_further_signal_does_not_keep_a_rank_from_noting_the_first(
+    as_rank: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_rank(0)
+    note = ranks.note_stop
+
+    def interrupted(signum: int) -> None:
+        signal.raise_signal(signal.SIGINT)
+        note(signum)
+
+    monkeypatch.setattr(ranks, "note_stop", interrupted)
+    assert ended(monkeypatch, capsys, Stopped(signal.SIGUSR1))[0] == 138
+    assert noted_stop() == signal.SIGUSR1

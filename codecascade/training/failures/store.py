@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-_PATIENCE = timedelta(seconds=5)
+_PATIENCE = timedelta(seconds=15)
+"""How long to try to connect. torch looks names up meanwhile, and a query that gets lost is repeated after 5 s."""
 
 
 def attempt() -> int:
@@ -33,15 +34,22 @@ def open_store(name: str, patience: timedelta = _PATIENCE) -> Store | None:
 
 
 def note_stop(signum: int) -> None:
-    """Tell ranks that torchrun starts again that a signal has stopped the run: they are to end, too."""
+    """Tell ranks that torchrun starts again that a signal has stopped the run: they are to end, too.
+
+    The note is gone when torchrun itself ends, so a run that is started anew knows nothing of it.
+    """
     store = open_store("stopped") if "TORCHELASTIC_RUN_ID" in os.environ else None
     if store is not None:
         store.set("signum", str(signum))
 
 
 def noted_stop() -> int | None:
-    """The signal that stopped the run before torchrun started the ranks again; None if none did."""
-    store = open_store("stopped") if attempt() > 0 else None
+    """The signal that stopped the run under this torchrun; None if none did.
+
+    It holds in every attempt. torchrun does not count those of a machine whose own ranks have not failed, and a rank
+    may start so late that another one has been stopped before.
+    """
+    store = open_store("stopped") if "TORCHELASTIC_RUN_ID" in os.environ else None
     if store is None or not store.check(["signum"]):
         return None
     return int(store.get("signum"))

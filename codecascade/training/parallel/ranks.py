@@ -161,12 +161,11 @@ def join_world() -> World:
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    if not dist.is_initialized() and (signum := noted_stop()) is not None:
+        raise Stopped(signum)
     if size == 1:
         return World(0, 1, device, None)
     if not dist.is_initialized():
-        signum = noted_stop()
-        if signum is not None:
-            raise Stopped(signum)
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave_world)
     return World(dist.get_rank(), size, device, device_mesh(device.type, (size,), ("world",)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import failing_run
+import measuring_run
 import pytest
 from tiny_run import losses, read_log, tiny_settings, tiny_train
 
@@ -26,13 +27,25 @@ PATIENCE = 600
 
 
 class Torchrun:
-    """``torchrun`` of :mod:`failing_run` in ``folder``, which ends with the ``with`` block if not before."""
+    """``torchrun`` of a script in ``folder``, which ends with the ``with`` block if not before.
 
-    def __init__(self, folder: Path, ranks: int, options: list[str], *more: object, **settings: Any) -> None:
+    Args:
+        settings: of the training of :mod:`failing_run`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ranks: int,
+        options: list[str],
+        *more: object,
+        script: Path = SCRIPT,
+        **settings: Any,
+    ) -> None:
         self.folder = folder
         folder.mkdir()
-        command = [*TORCHRUN, "--nproc-per-node", str(ranks), *options, str(SCRIPT), str(folder)]
-        command += ["--settings", json.dumps(settings), *map(str, more)]
+        command = [*TORCHRUN, "--nproc-per-node", str(ranks), *options, str(script), str(folder)]
+        command += ["--settings", json.dumps(settings), *map(str, more)] if script is SCRIPT else []
         self._errors = (folder / "stderr").open("w")
         self.process = subprocess.Popen(
             command,
@@ -60,6 +73,13 @@ class Torchrun:
     def wait_for_steps(self, steps: int) -> None:
         end = time.monotonic() + PATIENCE
         while len(lines(self.folder)) < steps:
+            assert self.process.poll() is None, self.messages
+            assert time.monotonic() < end, self.messages
+            time.sleep(0.01)
+
+    def wait_for_ranks(self, attempt: int, ranks: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while not all((self.folder / "pids" / f"{attempt}-{rank}").exists() for rank in range(ranks)):
             assert self.process.poll() is None, self.messages
             assert time.monotonic() < end, self.messages
             time.sleep(0.01)
@@ -99,10 +119,7 @@ def test_ranks_are_killed_at_random(tmp_path: Path, whole: list[float], ranks: i
             except ProcessLookupError:
                 # the machine was so busy that the run has ended meanwhile
                 break
-            end = time.monotonic() + PATIENCE
-            while not (run.folder / "pids" / f"{attempt + 1}-{ranks - 1}").exists():
-                assert run.process.poll() is None and time.monotonic() < end, run.messages
-                time.sleep(0.01)
+            run.wait_for_ranks(attempt + 1, ranks)
         assert run.wait() == 0, run.messages
     check_is_whole(run, whole)
 
@@ -159,3 +176,21 @@ def test_slurm_s_notice_ends_all_ranks_with_a_checkpoint(
         assert "SIGUSR1: finishing the step, then saving" in run.messages
     tiny_train(run.folder, tiny_settings(checkpoint_every=1000, stream_workers=0))
     assert losses(run.folder) == pytest.approx(whole, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rank", "signum", "goes_on"),
+    [(0, signal.SIGUSR1, False), (1, signal.SIGUSR1, False), (1, signal.SIGKILL, True)],
+)
+def test_a_notice_while_the_first_rank_measures_ends_the_run_and_a_crash_does_not(
+    tmp_path: Path, rank: int, signum: signal.Signals, goes_on: bool
+) -> None:
+    """Either way torchrun ends the other rank by SIGTERM, and starts both again."""
+    script = Path(measuring_run.__file__)
+    with Torchrun(tmp_path / "run", 2, ["--max-restarts", "1"], script=script) as run:
+        run.wait_for_ranks(0, 2)
+        os.kill(run.pid(0, rank), signum)
+        assert (run.wait() == 0) is goes_on, run.messages
+    assert "Unable to shutdown process" not in run.messages
+    assert (run.folder / "pids" / "1-0").exists() is goes_on
+    assert run.messages.count("stopped; run the same command again to continue") == 1

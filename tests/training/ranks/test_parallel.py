@@ -49,18 +49,34 @@ def test_the_first_rank_s_error_is_every_rank_s() -> None:
             world.from_first(decide)
 
 
-def test_ranks_that_torchrun_starts_again_after_a_signal_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 2])
+# torchrun does not count an attempt on machines whose own ranks have not failed
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_ranks_that_torchrun_starts_again_after_a_signal_end_at_once(
+    monkeypatch: pytest.MonkeyPatch, size: int, attempt: int
+) -> None:
     kept = HashStore()
     monkeypatch.setattr(store, "open_store", lambda name: PrefixStore(name, kept))
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", str(size))
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(attempt))
     assert store.noted_stop() is None
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     store.note_stop(signal.SIGUSR1)
-    # the signal ends the ranks that got it by themselves
-    assert store.noted_stop() is None
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     with pytest.raises(Stopped) as caught:
         join_world()
     assert caught.value.exit_code == 138
+
+
+def test_a_run_that_is_started_anew_knows_nothing_of_a_signal_that_stopped_an_earlier_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each torchrun keeps a store of its own; without torchrun there is none."""
+    stores = [HashStore(), HashStore()]
+    monkeypatch.setattr(store, "open_store", lambda name: PrefixStore(name, stores[0]))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
+    store.note_stop(signal.SIGUSR1)
+    del stores[0]
+    assert store.noted_stop() is None
+    store.note_stop(signal.SIGUSR1)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert store.noted_stop() is None
