@@ -209,6 +209,11 @@ def test_the_notice_before_a_pod_ends_finds_the_ranks() -> None:
     assert {mount["name"] for mount in container["volumeMounts"]} == set(volumes)
     counts = train["spec"]["completions"], train["spec"]["parallelism"]
     assert counts == (8, 8) and "--nnodes=8" in container["command"]
+    # A lost pod ends all torchruns, and the one in its place with them. As many may fail again while they meet.
+    assert train["spec"]["backoffLimit"] >= 50 * (counts[0] + 1 + counts[0])
+    # Pods wait at the rendezvous for one that finds no node yet.
+    conf = next(word for word in container["command"] if word.startswith("--rdzv-conf="))
+    assert int(conf.partition("join_timeout=")[2]) >= 3600
 
 
 def test_the_skypilot_task() -> None:
