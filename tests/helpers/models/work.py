@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,7 +23,8 @@ def grows_linearly(run: Callable[[Input], object], make: Callable[[int], Input],
         make: gives a text of a length; the text may be a little shorter.
 
     CPU time of this thread is compared with itself, never with a clock, and a slow machine slows both sizes down. One
-    whose processors are shared adds to it at times, so the fastest of several small texts counts.
+    whose processors are shared adds to it at times, so the fastest of several small texts counts. Garbage is not
+    collected meanwhile: that takes as long as what other tests of the process have left, and larger texts cause it.
     """
     # Other sizes at each time, so that no cache knows a text.
     for more in range(0, 9, 3):
@@ -35,6 +37,12 @@ def grows_linearly(run: Callable[[Input], object], make: Callable[[int], Input],
 
 
 def _cpu_seconds(run: Callable[[Input], object], text: Input) -> float:
-    began = time.thread_time()
-    run(text)
-    return time.thread_time() - began
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        began = time.thread_time()
+        run(text)
+        return time.thread_time() - began
+    finally:
+        if collects:
+            gc.enable()
