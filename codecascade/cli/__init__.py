@@ -23,7 +23,7 @@ from codecascade.cli.measure import compare, correlations, evaluation, sweep  # 
 from codecascade.cli.self_instruct import command  # noqa: F401
 from codecascade.ground.errors import RunFailed, Stopped, UserError, one_line, printable
 from codecascade.ground.files.reading import check_text
-from codecascade.ground.signals import ignored, stopped_at_once
+from codecascade.ground.signals import ignored, is_torchrun, stopped_at_once
 
 _LOST = (
     "failed: another rank has ended; its own message says why, if it could print one. The same command continues "
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse_empty(invocation)
         _check_texts(invocation)
         # Of several ranks, each notes a signal, whenever it comes.
-        with stopped_at_once() if ranks.is_torchrun() else nullcontext():
+        with stopped_at_once() if is_torchrun() else nullcontext():
             app(args=list(arguments) if arguments is not None else None)
     except UserError as error:
         _fail(f"error: {error}", 2)

@@ -14,6 +14,8 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from codecascade.ground.signals import is_torchrun
+
 if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
@@ -28,11 +30,6 @@ _LOST = (
     "nccl",
 )
 """Words in the errors of a rank that has lost the connection to another."""
-
-
-def is_torchrun() -> bool:
-    """Whether torchrun has started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def is_one_of_several() -> bool:

@@ -6,6 +6,7 @@ SIGUSR1 is one of them: Slurm sends it some time before it ends a job (``--signa
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -73,6 +74,11 @@ def ignored() -> Iterator[None]:
     """While the context is open, SIGTERM, SIGINT and SIGUSR1 change nothing, because one of them has come already."""
     with _handled_by(signal.SIG_IGN):
         yield
+
+
+def is_torchrun() -> bool:
+    """Whether torchrun has started this process, which starts ranks again whatever signal has ended them."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def hold() -> None:

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
+from codecascade.ground.signals import is_torchrun
+
 _PATIENCE = timedelta(seconds=15)
 """How long to try to connect. torch looks names up meanwhile, and a query that gets lost is repeated after 5 s."""
 
@@ -38,8 +40,7 @@ def note_stop(signum: int) -> None:
 
     The note is gone when torchrun itself ends, so a run that is started anew knows nothing of it.
     """
-    store = open_store("stopped") if "TORCHELASTIC_RUN_ID" in os.environ else None
-    if store is not None:
+    if (store := _of_stops()) is not None:
         store.set("signum", str(signum))
 
 
@@ -49,7 +50,12 @@ def noted_stop() -> int | None:
     It holds in every attempt. torchrun does not count those of a machine whose own ranks have not failed, and a rank
     may start so late that another one has been stopped before.
     """
-    store = open_store("stopped") if "TORCHELASTIC_RUN_ID" in os.environ else None
+    store = _of_stops()
     if store is None or not store.check(["signum"]):
         return None
     return int(store.get("signum"))
+
+
+def _of_stops() -> Store | None:
+    """The store with the note; None where no torchrun would keep it."""
+    return open_store("stopped") if is_torchrun() else None
