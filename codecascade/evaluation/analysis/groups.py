@@ -7,7 +7,7 @@ over the seeds, which needs three of them, says whether other models, trained in
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ class GroupDifference:
         first, second: the mean of the figure over the members of the reference and of the group.
         difference: ``second - first`` over the problems, of scores that are averaged over the members.
         p_value: of a test over the problems.
-        by_seed: the difference of each pair of members.
+        by_seed: the difference of each pair of members, in the order of ``pairs``.
         over_seeds: their mean with Student's interval; None for fewer than three pairs, or where all differences are
             the same, as they may be over few problems: then they say nothing about the spread of other seeds.
     """
@@ -49,6 +49,8 @@ class GroupDifference:
     by_seed: tuple[float, ...]
     over_seeds: Metric | None
     higher_is_better: bool
+    pairs: tuple[tuple[str, str], ...] = ()
+    """The members that were compared: those of which both are measured."""
 
     @property
     def verdict(self) -> str:
@@ -76,6 +78,7 @@ class Figures:
 
     def __init__(self, evaluations: Path, settings_differ: Collection[str] = ()) -> None:
         self._evaluations, self._differ = evaluations, frozenset(settings_differ)
+        self._measured: dict[str, Mapping[str, MeasuredBenchmark]] = {}
         self._scores: dict[tuple[str, str], tuple[MeasuredBenchmark, dict[str, Scores]]] = {}
 
     def compare(
@@ -89,16 +92,19 @@ class Figures:
     ) -> GroupDifference:
         """``second - first`` of a figure; the members are names of models, matched one by one.
 
+        Pairs of which a model is not measured yet are left out while there are others: seeds are trained one after
+        the other, and the first ones answer already.
+
         Args:
             against: the metric of ``first``; None: the same.
 
         Raises:
-            UserError: a model has no such figure, or they were not asked the same.
+            UserError: no pair is measured, a model has no such figure, or they were not asked the same.
         """
-        pairs = [
-            self._matched(benchmark, against or metric, metric, one, two)
-            for one, two in zip(first, second, strict=True)
-        ]
+        members = tuple(zip(first, second, strict=True))
+        waiting = {*self.not_measured(benchmark, (*first, *second))}
+        members = tuple(pair for pair in members if waiting.isdisjoint(pair)) or members
+        pairs = [self._matched(benchmark, against or metric, metric, one, two) for one, two in members]
         shared = set.intersection(*({*one.keys} for one, _ in pairs))
         if not shared:
             raise UserError(
@@ -127,7 +133,12 @@ class Figures:
             by_seed,
             over_seeds(by_seed),
             more_is_better(benchmark, metric),
+            members,
         )
+
+    def not_measured(self, benchmark: str, models: Sequence[str]) -> list[str]:
+        """Those of the models that the benchmark has not measured yet, each once."""
+        return [model for model in dict.fromkeys(models) if self._why_not_measured(benchmark, model)]
 
     def check(self, benchmark: str, metric: str, model: str) -> None:
         """Raises:
@@ -164,16 +175,23 @@ class Figures:
     def _read(self, benchmark: str, model: str) -> tuple[MeasuredBenchmark, dict[str, Scores]]:
         key = benchmark, model
         if key not in self._scores:
-            folder = self._evaluations / model
-            if not (folder / "results.json").exists():
-                raise UserError(f"{model} is not measured yet")
+            if why := self._why_not_measured(benchmark, model):
+                raise UserError(why)
             with _naming(model):
-                measured = read_evaluation(folder).benchmarks.get(benchmark)
-            if measured is None:
-                raise UserError(f"{model} is not measured by {benchmark} yet")
-            with _naming(model):
+                measured = self._benchmarks(model)[benchmark]
                 self._scores[key] = measured, scores_of(measured)
         return self._scores[key]
+
+    def _why_not_measured(self, benchmark: str, model: str) -> str:
+        if not (self._evaluations / model / "results.json").exists():
+            return f"{model} is not measured yet"
+        return "" if benchmark in self._benchmarks(model) else f"{model} is not measured by {benchmark} yet"
+
+    def _benchmarks(self, model: str) -> Mapping[str, MeasuredBenchmark]:
+        if model not in self._measured:
+            with _naming(model):
+                self._measured[model] = read_evaluation(self._evaluations / model).benchmarks
+        return self._measured[model]
 
     def _refuse_other_settings(
         self, one: MeasuredBenchmark, two: MeasuredBenchmark, first: str, second: str

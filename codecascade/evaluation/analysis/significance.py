@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from codecascade.evaluation.metrics import LEVEL, Metric, bootstrap_ratio, wilson
 
 MCNEMAR, SIGN_FLIP = "exact McNemar", "sign-flip permutation"
+LEAST_PROBLEMS = 6
+"""With fewer problems no test finds a difference: if all five differ in one way, the p-value is 2 / 2^5 = 0.0625."""
 # Up to this many differences, all ways of flipping their signs are counted.
 _EXACT = 16
 _FLIPS = 20_000

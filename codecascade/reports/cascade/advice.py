@@ -16,7 +16,7 @@ from codecascade.evaluation.notation import format_p_value, layout_name
 from codecascade.reports.cascade.choice import Finding, choose, improvement
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.examples import ExampleGaps, example_gaps
-from codecascade.reports.cascade.headline import SAID, before_and_after, signed_difference, surprised
+from codecascade.reports.cascade.headline import before_and_after, said, signed_difference, surprised
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 
 Answer = Literal["Yes", "Probably", "No", "Not shown"]
@@ -170,7 +170,7 @@ def _in_short(words: str, finding: Finding) -> str:
 
 
 def _said(gain: Gain) -> str:
-    return SAID[gain.verdict]
+    return said(gain.verdict, gain.compared.difference.n)
 
 
 def _p_value(gain: Gain) -> str:

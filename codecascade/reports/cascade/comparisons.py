@@ -19,7 +19,7 @@ from codecascade.evaluation.notation import (
 )
 from codecascade.ground.errors import UserError
 from codecascade.reports.cascade.comparison_plots import pictures
-from codecascade.reports.cascade.headline import SAID
+from codecascade.reports.cascade.headline import said
 from codecascade.reports.cascade.run_report import ModelReport, Question, QuestionFigure
 
 ALIKE = "alike"
@@ -53,7 +53,9 @@ def plain(shown: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _question(question: Question, models: Mapping[str, ModelReport], evaluations: Path) -> dict[str, Any]:
     figures = Figures(evaluations, question.settings_differ)
-    rows, missing = [], []
+    rows: list[dict[str, Any]] = []
+    missing: list[str] = []
+    waiting: dict[str, None] = {}
     reference, *others = question.groups
     for figure in question.figures:
         for other in others:
@@ -69,11 +71,15 @@ def _question(question: Question, models: Mapping[str, ModelReport], evaluations
                 missing.append(error.message)
             else:
                 rows.append(_row(figure, reference, other, found))
+                members = (*question.groups[reference], *question.groups[other])
+                waiting.update(dict.fromkeys(figures.not_measured(figure.benchmark, members)))
+    if waiting:
+        missing.append(f"seeds that are not measured yet ({', '.join(waiting)})")
     return {
         "question": question,
         "reference": reference,
         "rows": rows,
-        "seeds": len(question.groups[reference]),
+        "seeds": max((len(row["figures"]["pairs"]) for row in rows), default=0),
         "least_seeds": LEAST_SEEDS,
         "missing": list(dict.fromkeys(missing)),
         "cost": [_cost(name, group, models) for name, group in question.groups.items()],
@@ -107,7 +113,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
         "over_seeds": "" if over_seeds is None else f"{signed(over_seeds.value)} ({interval(over_seeds)})",
         "by_seed": ", ".join(map(signed, found.by_seed)),
         "verdict": found.verdict,
-        "here": SAID[found.verdict],
+        "here": said(found.verdict, between.n),
         "paper": figure.expects or "–",
         "within": f"{100 * figure.within:g} %" if figure.expects == ALIKE else "",
         "agrees": agrees,
@@ -122,6 +128,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
             "p_value": found.p_value,
             "test": found.test,
             "by_seed": list(found.by_seed),
+            "pairs": [list(pair) for pair in found.pairs],
             "over_seeds": None if over_seeds is None else over_seeds.to_json(),
             "verdict": found.verdict,
             "expects": figure.expects,

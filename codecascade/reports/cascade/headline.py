@@ -10,14 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
+from codecascade.evaluation.analysis.significance import LEAST_PROBLEMS
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.notation import format_metric, format_range, format_signed, is_plain, layout_name
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.run_report import ModelReport
 
-SAID = {"better": "better", "worse": "worse", "": "no difference found"}
-"""What a verdict is called."""
+_SAID = {"better": "better", "worse": "worse", "": "no difference found"}
+
+
+def said(verdict: str, problems: int) -> str:
+    """What a verdict over so many problems is called."""
+    return _SAID[verdict] if verdict or problems >= LEAST_PROBLEMS else "too few problems to tell"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Headline:
 
     @property
     def said(self) -> str:
-        return SAID[self.verdict]
+        return said(self.verdict, self.problems)
 
     @property
     def line(self) -> str:

@@ -77,6 +77,16 @@ def test_one_seed_is_tested_over_the_problems(folder: Path) -> None:
     assert Figures(folder).compare("humaneval", "pass@1", ["a0"], ["a1"]).verdict == ""
 
 
+def test_seeds_that_are_not_measured_yet_are_left_out(folder: Path) -> None:
+    figures, first, second = Figures(folder), ["a0", "late", "a2"], ["b0", "b1", "later"]
+    found = figures.compare("humaneval", "pass@1", first, second)
+    assert found.pairs == (("a0", "b0"),) and found.by_seed == pytest.approx((0.4,))
+    assert (found.first, found.second) == pytest.approx((0.2, 0.6)) and found.verdict == "better"
+    assert figures.not_measured("humaneval", [*first, *second]) == ["late", "later"]
+    with pytest.raises(UserError, match="late is not measured yet"):
+        figures.compare("humaneval", "pass@1", ["late"], ["b0"])
+
+
 @pytest.mark.parametrize("values", [[0.1], [0.1, 0.2]])
 def test_fewer_than_three_seeds_have_no_interval(values: list[float]) -> None:
     assert over_seeds(values) is None

@@ -69,6 +69,25 @@ def test_a_model_that_is_not_measured_yet_is_said(tmp_path: Path) -> None:
     assert shown["rows"] == [] and shown["missing"] == ["a is not measured yet"]
 
 
+def test_what_no_test_could_find_is_called_so(tmp_path: Path) -> None:
+    """Five problems that all differ in one way have a p-value of 0.0625."""
+    for model, right in (("a", 0), ("b", 5)):
+        rows = [sample(f"HumanEval/{number}", number < right) for number in range(5)]
+        write_evaluation(tmp_path / model, {"humaneval": rows}, model=model)
+    (shown,) = compared([question()], [], tmp_path)
+    assert shown["rows"][0]["here"] == "too few problems to tell"
+
+
+def test_the_first_seed_answers_while_others_are_trained(tmp_path: Path) -> None:
+    for model, right in (("a", 3), ("b", 18)):
+        rows = [sample(f"HumanEval/{number}", number < right) for number in range(20)]
+        write_evaluation(tmp_path / model, {"humaneval": rows}, model=model)
+    groups = {"old": ("a", "a-1", "a-2"), "new": ("b", "b-1", "b-2")}
+    (shown,) = compared([question(groups=groups)], [], tmp_path)
+    assert [row["here"] for row in shown["rows"]] == ["better"] and shown["seeds"] == 1
+    assert shown["missing"] == ["seeds that are not measured yet (a-1, a-2, b-1, b-2)"]
+
+
 def test_advice_is_of_the_first_base_and_what_was_made_of_it() -> None:
     models = [
         ModelReport("base", None, "base"),
