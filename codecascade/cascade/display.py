@@ -15,7 +15,9 @@ from codecascade.training.logs import StepReport
 from codecascade.training.progress_bar import ProgressBar
 
 LINES = 20
-"""Without a terminal there is no bar; a stage's training then prints about so many lines."""
+"""Without a terminal there is no bar; a stage's training then prints at least so many lines."""
+SECONDS = 60.0
+"""And a line at least so often, if a step takes no longer: a stage may last for weeks."""
 
 
 class RunDisplay:
@@ -39,8 +41,13 @@ class RunDisplay:
                 yield bar
             return
 
+        said: float | None = None
+
         def line(report: StepReport) -> None:
-            if report.step in (1, report.steps) or report.step % max(1, report.steps // LINES) == 0:
+            nonlocal said
+            due = said is None or report.seconds - said >= SECONDS or report.step == report.steps
+            if due or report.step % max(1, report.steps // LINES) == 0:
+                said = report.seconds
                 self.say(
                     f"{stage}: step {report.step:,} of {report.steps:,}, loss {report.loss:.3f}, "
                     f"{report.tokens_per_second:,.0f} tokens/s, {show_seconds(report.seconds_left)} left"

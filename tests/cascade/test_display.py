@@ -15,6 +15,7 @@ from codecascade.cascade.dialogues.display import SelfInstructDisplay
 from codecascade.cascade.display import RunDisplay
 from codecascade.generation.progress_lines import ProgressLines
 from codecascade.instruct.self_instruct.progress import SelfInstructProgress
+from codecascade.training.logs import StepReport
 
 
 @pytest.fixture
@@ -88,3 +89,12 @@ def test_a_long_task_says_lines(said: threading.Event) -> None:
                 said.clear()
                 assert said.wait(120)
             assert line in out.getvalue()
+
+
+def test_a_stage_of_weeks_says_each_minute_how_far_it_is() -> None:
+    text = io.StringIO()
+    with RunDisplay(Console(file=text, width=200)).training("code") as step_ended:
+        for step in range(1001, 1010):
+            step_ended(StepReport(step, 100_000, step, 2.0, 1e-4, 25.0 * step, 25.0, 1.0, 0.5, 1.0, {}))
+    lines = text.getvalue().splitlines()
+    assert [line.split()[2] for line in lines] == ["1,001", "1,004", "1,007"]
