@@ -254,7 +254,8 @@ class Mixtures:
             path = self._run.made_dialogues(stage.name, source.kind)
             if path.stat().st_size == 0:
                 raise UserError(
-                    "none are left: no example in a docstring of the corpus has passed; take 'mined' out",
+                    "none are left: no example in a docstring of the corpus has passed; take 'mined' out, and "
+                    f"delete {path.parent}",
                     key=f"stage.{stage.name}.dialogues",
                 )
             source = DialogueSource(source=str(path), format="messages", limit=source.limit)

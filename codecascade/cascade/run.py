@@ -95,7 +95,7 @@ def run_cascade(
     )
     world.from_first(lambda: run.remove_left_checkpoints(ahead.recipe))
     if (target := ahead.recipe.run.copy_to) is not None:
-        world.from_first(lambda: check_target(target))
+        world.from_first(lambda: check_target(target, folder))
     if ahead.plan is None:
         if target is not None and world.first:
             with stopped_at_once():

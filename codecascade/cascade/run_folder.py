@@ -142,32 +142,31 @@ class RunFolder:
             return recipe
         self._check_paths(recipe)
         before = read_recipe(path)
-        unused = self._unused(before)
-        if (changed := difference(before, recipe, unused=unused)) is not None:
+        unused, only_dialogues = self._unused(before)
+        changed = difference(before, recipe, unused=unused, only_dialogues=only_dialogues)
+        if changed is not None:
             raise UserError(
                 f"holds a run of another recipe ({changed}); choose another folder with -o", file=self.path
             )
         for stage in before.stage:
             if (
-                stage.name not in unused
+                stage.name not in unused | only_dialogues
                 and stage.steps is not None
                 and recipe[stage.name].minutes is not None
             ):
                 recipe = with_steps(recipe, stage.name, stage.steps)
         return recipe
 
-    def _unused(self, recipe: Recipe) -> set[str]:
-        """The stages of ``recipe`` that nothing here is of, and its models from scratch that are not made."""
-        begun = (
-            self.log,
-            self.checkpoints,
-            self.model,
-            self.evaluation,
-            lambda name: self.path / "dialogues" / name,
-        )
+    def _unused(self, recipe: Recipe) -> tuple[set[str], set[str]]:
+        """The stages of ``recipe`` that nothing here is of, with its models from scratch that are not made.
+
+        And those stages for which dialogues are made, and nothing else.
+        """
+        begun = (self.log, self.checkpoints, self.model, self.evaluation)
         stages = {s.name for s in recipe.stage if not any(of(s.name).exists() for of in begun)}
+        only_dialogues = {name for name in stages if (self.path / "dialogues" / name).exists()}
         bases = {n for n, base in recipe.roots.items() if base.random_weights and not self.base(n).exists()}
-        return stages | bases
+        return (stages - only_dialogues) | bases, only_dialogues
 
     def write(self, recipe: Recipe) -> None:
         """Write the recipe, with the values that the run uses, to ``recipe.toml``.

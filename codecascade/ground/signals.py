@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from codecascade.ground.errors import Stopped
 logger = logging.getLogger(__name__)
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_SOON = 0.05
+"""Seconds until a signal that was lost in a destructor comes again."""
 
 
 class StopRequest:
@@ -64,9 +67,40 @@ def stopped_at_once() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Stopped(signum)
 
-    with _handled_by(stop):
+    with _handled_by(stop), _sent_again():
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         yield
+
+
+@contextmanager
+def _sent_again() -> Iterator[None]:
+    """While the context is open, a signal that meets a destructor or the callback of a weak reference comes again.
+
+    Python prints what is raised there and goes on, as if no signal had come.
+    """
+    waiting: list[tuple[int, threading.Timer]] = []
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        error = unraisable.exc_value
+        if not isinstance(error, Stopped):
+            before(unraisable)
+            return
+        timer = threading.Timer(_SOON, os.kill, (os.getpid(), error.signum))
+        timer.daemon = True
+        waiting.append((error.signum, timer))
+        timer.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+        for signum, timer in waiting:
+            if timer.is_alive():
+                raise Stopped(signum)
+    finally:
+        sys.unraisablehook = before
+        for _, timer in waiting:
+            timer.cancel()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document, content_id, keyed_draw
 from codecascade.corpus.reading.licenses import is_permissive
+from codecascade.ground.errors import RunFailed
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.json_lines import JsonlAppender, write_jsonl
 from codecascade.ground.files.locks import FolderLock
@@ -66,6 +67,9 @@ def mine_dialogues(
 
     Args:
         limit: most dialogues.
+
+    Raises:
+        RunFailed: the sandbox could not start, so that what is left would be too few dialogues.
     """
     summary, path = out / "mined.json", out / "dialogues.jsonl"
     request = [FORMAT, corpus.manifest.splits["train"].fingerprint, limit, seed]
@@ -82,10 +86,14 @@ def mine_dialogues(
                 progress(outcomes.total(), len(rows))
             if len(rows) >= limit:
                 break
+        if untried := outcomes["not_started"]:
+            raise RunFailed(
+                f"the examples of {untried:,} of {outcomes.total():,} functions could not be run, for the sandbox "
+                "could not start; see that there is memory and that processes may be made, and run the same "
+                "command again, which tries these again"
+            )
         write_jsonl(path, rows)
-        # what could not be started is tried again by the next run, so the mining is not finished
-        if "not_started" not in outcomes:
-            write_json(summary, {"request": request, "dialogues": len(rows), "outcomes": dict(outcomes)})
+        write_json(summary, {"request": request, "dialogues": len(rows), "outcomes": dict(outcomes)})
     return Mined(path, len(rows), dict(outcomes))
 
 

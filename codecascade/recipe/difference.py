@@ -8,8 +8,13 @@ from codecascade.ground.diff import changed_values
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import BASE, CHANGEABLE_KEYS, Recipe, RecipeData, to_data
 
+MAKE_DIALOGUES = ("kind", "parent", "seed", "dialogues", "mined_dialogues", "self_instruct")
+"""What the dialogues depend on that a run makes for a stage before it trains it."""
 
-def difference(old: Recipe, new: Recipe, *, unused: Collection[str] = ()) -> str | None:
+
+def difference(
+    old: Recipe, new: Recipe, *, unused: Collection[str] = (), only_dialogues: Collection[str] = ()
+) -> str | None:
     """The first key, with both values, that keeps a run of ``old`` from being resumed with ``new``; None if it can.
 
     Stages and bases may be added, a budget in minutes may have been turned into steps, and the keys in
@@ -18,6 +23,8 @@ def difference(old: Recipe, new: Recipe, *, unused: Collection[str] = ()) -> str
     Args:
         unused: names of stages of ``old`` that are not begun, and of models from scratch that are not made. They may
             change, or be missing in ``new``.
+        only_dialogues: names of stages of ``old`` for which dialogues are made, and nothing else. All may change but
+            what these depend on.
     """
     before, after = to_data(_timed_as(old, new)), to_data(_timed_as(new, old))
     if BASE in unused:
@@ -31,6 +38,9 @@ def difference(old: Recipe, new: Recipe, *, unused: Collection[str] = ()) -> str
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         key = f"stage.{stage['name']}"
         before[key], after[key] = _renamed(stage), _renamed(stages[stage["name"]])
+        if stage["name"] in only_dialogues:
+            for data in (before, after):
+                data[key] = {name: data[key][name] for name in MAKE_DIALOGUES if name in data[key]}
     bases = after.pop("bases", {})
     for name, base in before.pop("bases", {}).items():
         if name in unused:

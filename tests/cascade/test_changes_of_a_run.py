@@ -41,7 +41,7 @@ def test_a_stage_that_is_not_begun_may_change(run: RunFolder, other: dict[str, A
     assert run.adopt(fewer) == fewer
 
 
-@pytest.mark.parametrize("kind", ["models", "checkpoints", "evaluations", "dialogues", "logs"])
+@pytest.mark.parametrize("kind", ["models", "checkpoints", "evaluations", "logs"])
 def test_a_stage_of_which_anything_is_there_may_not(
     run: RunFolder, other: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
@@ -53,6 +53,20 @@ def test_a_stage_of_which_anything_is_there_may_not(
         run.adopt(make_recipe(other))
     del other["stage"][1]
     with pytest.raises(UserError, match=r"another recipe \(stage\[1\]: 'python' is missing"):
+        run.adopt(make_recipe(other))
+
+
+def test_a_stage_of_which_dialogues_are_there_may_be_trained_otherwise(
+    run: RunFolder, other: dict[str, Any]
+) -> None:
+    """As a message about too short sequences advises, which comes when the dialogues are made."""
+    (run.path / "dialogues" / "chat").mkdir(parents=True)
+    chat = next(stage for stage in other["stage"] if stage["kind"] == "instruct")
+    chat.update(steps=7, sequence_length=256)
+    changed = make_recipe(other)
+    assert run.adopt(changed) == changed
+    chat["seed"] = 9
+    with pytest.raises(UserError, match=r"another recipe \(stage\.chat\.seed 0, now 9\)"):
         run.adopt(make_recipe(other))
 
 

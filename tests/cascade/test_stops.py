@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,25 @@ def test_a_signal_between_two_trainings(signum: signal.Signals, code: int) -> No
         signal.raise_signal(signum)
     assert caught.value.exit_code == code
     assert signal.getsignal(signum) is before
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_signal_is_not_lost_within_a_destructor(again: bool) -> None:
+    """Python prints what is raised there and goes on; so also where the work ends before the signal comes again."""
+    before = sys.unraisablehook
+
+    class Ended:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped) as caught, stopped_at_once():
+        ended = Ended()
+        del ended
+        if again:
+            time.sleep(10)
+            raise AssertionError("the signal was lost")
+    assert caught.value.signum == signal.SIGTERM
+    assert sys.unraisablehook is before
 
 
 def test_a_signal_is_not_lost_within_a_library() -> None:

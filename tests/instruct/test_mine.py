@@ -12,6 +12,7 @@ import pytest
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
+from codecascade.ground.errors import RunFailed
 from codecascade.instruct import mine as mine_module
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
@@ -116,7 +117,9 @@ def test_what_could_not_be_run_is_tried_again(corpus: Corpus, tmp_path: Path) ->
         def run_many(self, programs: Iterable[str], **limits: Any) -> Iterator[Outcome]:
             return (Outcome("not_started") for _ in programs)
 
-    assert mine(corpus, Broken(), tmp_path) == []
+    with pytest.raises(RunFailed, match="61 of 61 functions could not be run"):
+        mine(corpus, Broken(), tmp_path)
+    assert not (tmp_path / "dialogues.jsonl").exists(), "a stage would be trained on what is left"
     assert len(mine(corpus, FakeSandbox(), tmp_path)) == 60
 
 

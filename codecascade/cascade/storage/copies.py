@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
 from codecascade.corpus.sources.addresses import address_errors
@@ -25,11 +26,13 @@ from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.reading import read_json
 from codecascade.ground.format import show_bytes
+from codecascade.reports.cascade.report import COMPARISONS
 
 logger = logging.getLogger(__name__)
 
 NOTES = "copied.json"
-RECORDS = ("recipe.toml", "inputs.json", "results.json", "report.md", "report.html", "logs", "evaluations")
+_REPORTS = ("results.json", "report.md", "report.html", COMPARISONS)
+RECORDS = ("recipe.toml", "inputs.json", *_REPORTS, "logs", "evaluations")
 """What of a run is copied at its end, besides the models: how they were made and what was measured."""
 _ATTEMPTS = 3
 _FIRST_WAIT = 5.0
@@ -39,14 +42,19 @@ Stamp = dict[str, list[int]]
 """Of each file of a part of the run its size and the time of its last change."""
 
 
-def check_target(target: str) -> None:
+def check_target(target: str, run: Path) -> None:
     """See that files can be written to an address, before work begins whose result is to be there.
 
     Raises:
-        UserError: they can't, or the package is missing that fsspec needs for the address.
+        UserError: they can't, it is a place in the run's own folder, or the package is missing that fsspec needs for
+            the address.
     """
     with address_errors(target):
         filesystem, root = fsspec.core.url_to_fs(target)
+        if isinstance(filesystem, LocalFileSystem) and Path(root).resolve().is_relative_to(run.resolve()):
+            raise UserError(
+                f"{target} is in the run's own folder; name another place, or take it out", key="run.copy_to"
+            )
         path = f"{root.rstrip('/')}/.codecascade-{secrets.token_hex(4)}"
         filesystem.makedirs(root, exist_ok=True)
         filesystem.pipe_file(path, b"may be written")

@@ -122,10 +122,23 @@ def test_a_file_that_arrives_cut_is_no_copy(
 
 
 def test_a_target_that_takes_no_files_is_found_first(tmp_path: Path, memory: MemoryFileSystem) -> None:
-    check_target(TARGET)
+    check_target(TARGET, tmp_path)
     assert memory.find("/bucket") == []
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be reached"):
-        check_target(f"file://{tmp_path}/file/below")
+        check_target(f"file://{tmp_path}/file/below", tmp_path / "run")
     with pytest.raises(UserError, match="can't be reached"):
-        check_target("nosuchprotocol://bucket")
+        check_target("nosuchprotocol://bucket", tmp_path)
+
+
+@pytest.mark.parametrize("place", ["run", "run/copies", "link", "link/copies"])
+def test_a_run_is_not_copied_over_itself(tmp_path: Path, place: str) -> None:
+    """Each model's description is removed at the target before its files are copied: the run had none any more."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "link").symlink_to(run)
+    for target in (f"{tmp_path}/{place}", f"file://{tmp_path}/{place}/"):
+        with pytest.raises(UserError, match=r"run\.copy_to: .* in the run's own folder"):
+            check_target(target, run)
+    check_target(f"{tmp_path}/run-copy", run)
+    assert [entry.name for entry in run.iterdir()] == []
