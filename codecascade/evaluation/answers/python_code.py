@@ -14,6 +14,10 @@ from codecascade.ground.python_source import unparse
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Import = ast.Import | ast.ImportFrom
+_MAY_BE_FUNCTION = (
+    ast.Lambda | ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.IfExp | ast.BoolOp | ast.NamedExpr
+)
+"""Expressions whose value may be a function or a class. Literals, comprehensions and sums have other values."""
 
 
 def defines(tree: ast.Module, names: Collection[str]) -> bool:
@@ -27,8 +31,8 @@ def declares(tree: ast.Module, names: Collection[str]) -> bool:
 
 
 def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """The names that definitions and assignments bind, with their statements; within ``if``, ``try`` and ``with``
-    too.
+    """The names that definitions and assignments bind to functions, with their statements; within ``if``, ``try``
+    and ``with`` too.
     """
     # No recursion: each `elif` of a chain is nested in the one before, and there may be thousands.
     waiting = [*body][::-1]
@@ -36,7 +40,9 @@ def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
         statement = waiting.pop()
         if isinstance(statement, Definition):
             yield statement.name, statement
-        elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+        elif isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(
+            statement.value, _MAY_BE_FUNCTION
+        ):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             for target in targets:
                 # `f = f(1)` uses a function and does not define it.

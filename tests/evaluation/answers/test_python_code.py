@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from codecascade.evaluation.answers.parsing import lines_of, longest_program
 from codecascade.evaluation.answers.python_code import (
     append_program,
+    declares,
     missing_names,
     sanitized,
     split_future_imports,
@@ -66,6 +67,42 @@ def test_lines_are_those_that_python_counts() -> None:
 def test_a_program_that_was_cut_off_is_sanitized_as_far_as_it_goes() -> None:
     assert sanitized("def f():\n    return 1\n\nprint(f(", "f") == "def f():\n    return 1\n"
     assert sanitized("this is no program", "f") == "this is no program" and sanitized("", "f") == ""
+
+
+_LITERALS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda some: st.lists(some) | st.tuples(some, some) | st.dictionaries(st.text(), some),
+    max_leaves=5,
+)
+
+
+@given(_LITERALS)
+def test_a_literal_is_no_function(value: object) -> None:
+    assert not declares(ast.parse(f"f = {value!r}\nf: object = {value!r}"), {"f"})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("lambda x: x", True),
+        ("g", True),
+        ("math.floor", True),
+        ("partial(g, 1)", True),
+        ("G['x']", True),
+        ("g or h", True),
+        ("g if h else None", True),
+        ("f(1)", False),
+        ("[x for x in y]", False),
+        ("{x: 1 for x in y}", False),
+        ("(x for x in y)", False),
+        ("f'{x}'", False),
+        ("(a + b) / 2", False),
+        ("a < b", False),
+        ("not a", False),
+    ],
+)
+def test_what_a_function_may_be_the_value_of(value: str, expected: bool) -> None:
+    assert declares(ast.parse(f"f = {value}"), {"f"}) is expected
 
 
 _SOME = [

@@ -48,6 +48,7 @@ REPLIES = {
     "use behind": f"{GOOD}\nUse it:\n```python\nprint(f([1]))\n```\nIt prints:\n```\n[2]\n```",
     "a test with a stub behind": f"{GOOD}\nTest it:\n```python\ndef f(v):\n    ...\n\n\nassert f([1]) == [2]\n```",
     "a result of its own name behind": f"{GOOD}\nOr:\n```python\nf = f([1])\n```",
+    "its output behind": f"{GOOD}\nIt gives:\n```\nv = [1, 2]\nf = [2, 4]\n```\nor\n```js\nf = 2.5 * 2;\n```",
     "fence in a docstring": GOOD.replace(
         "]:\n", ']:\n    """For example:\n\n    ```\n    f([1])\n    ```\n    """\n'
     ),

@@ -320,6 +320,6 @@ _APPS = Benchmark(
     temperature=0.6,
     chats=True,
     task_ids="apps/",
-    version=3,
+    version=4,
 )
 BENCHMARKS = (_APPS, _APPS.sampled())

@@ -260,7 +260,7 @@ _HUMANEVAL = Benchmark(
     paper_protocol=_STATED,
     chats=True,
     task_ids=r"HumanEval/\d+$",
-    version=4,
+    version=5,
 )
 # What instruct tuning did to completion is seen only if a model is asked both ways in one evaluation.
 _COMPLETION = replace(

@@ -95,6 +95,6 @@ BENCHMARKS = (
         size=humaneval_size,
         chats=True,
         task_ids=r"HumanEval/\d+$",
-        version=4,
+        version=5,
     ),
 )

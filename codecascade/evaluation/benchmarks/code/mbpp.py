@@ -245,6 +245,6 @@ BENCHMARKS = (
         in_words=True,
         task_ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
-        version=3,
+        version=4,
     ),
 )

@@ -216,6 +216,6 @@ BENCHMARKS = (
         in_words=True,
         chats=True,
         task_ids=r"(MBPP|Mbpp)/\d+$",
-        version=4,
+        version=5,
     ),
 )
