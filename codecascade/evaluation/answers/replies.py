@@ -47,7 +47,7 @@ _TAG = re.compile(
     rf"(?<![\"'])(?<![^`]`)(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))(?![\"'])(?!`[^`])", re.IGNORECASE
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*+(\w++)[^<]*+<\|message\|>")
-# Behind the last channel's message comes nothing, or another message. Within its code the tokens are text.
+# Behind a channel's message comes nothing, or another message. Within its code the tokens are text.
 _END = re.compile(
     r"<\|(?:end|return)\|>\s*+(?:\Z|<\|start\|>)|<\|start\|>\s*+\w[^<]*+<\|(?:channel|message)\|>"
 )
@@ -175,9 +175,11 @@ def without_thoughts(reply: str) -> str:
     if len(reply) > _LONGEST:
         return reply
     if channels := list(_CHANNEL.finditer(reply)):
-        last = channels[-1]
+        last = next((each for each in reversed(channels) if each[1] == "final"), None)
+        if last is None:
+            return ""
         end = _END.search(reply, last.end())
-        return reply[last.end() : end.start() if end else None] if last[1] == "final" else ""
+        return reply[last.end() : end.start() if end else None]
     kept: list[str] = []
     rest, read = reply, 0
     while (tag := next(_tags_outside_code(rest), None)) is not None:

@@ -70,6 +70,10 @@ REPLIES = {
     "thoughts on thinking": f"<think>\nI am to use <think>, and then\n{DRAFT}</think>{GOOD}",
     "brackets": f"[THINK]{DRAFT}[/THINK]{GOOD}",
     "channels": f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
+    "channels behind the answer": f"<|channel|>final<|message|>{GOOD}<|end|><|start|>assistant<|channel|>commentary"
+    f"<|message|>Done.<|end|><|start|>assistant<|channel|>analysis<|message|>{DRAFT}",
+    "answers in two channels": f"<|channel|>final<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>commentary"
+    f"<|message|>No.<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}<|return|>",
     "fence at the end of the last line": GOOD.replace(
         "v]\n```", "v]```\nUse it:\n```python\nprint(f([1]))\n```"
     ),
