@@ -9,7 +9,6 @@ is ``await`` outside of a function.
 from __future__ import annotations
 
 import re
-from textwrap import dedent
 from typing import NamedTuple
 
 PYTHON_CELLS = frozenset(
@@ -83,7 +82,9 @@ def without_magics(cell: str) -> str:
 
 
 def _as_ipython_sees(cell: list[str]) -> list[str]:
-    """The lines as IPython sees them: without leading empty lines, common indentation and session prompts."""
+    """The lines as IPython sees them: without leading empty lines, the first line's indentation and session
+    prompts.
+    """
     begin = next((row for row, line in enumerate(cell) if line.strip()), 0)
     lines = _dedented(cell[begin:])
     for initial, prompt in _PROMPTS:
@@ -93,7 +94,9 @@ def _as_ipython_sees(cell: list[str]) -> list[str]:
 
 
 def _dedented(lines: list[str]) -> list[str]:
-    return dedent("\n".join(lines)).split("\n") if lines and lines[0][:1] in (" ", "\t") else lines
+    """The lines without the first one's indentation, which a line that does not begin with it keeps."""
+    space = lines[0][: len(lines[0]) - len(lines[0].lstrip(" \t"))] if lines else ""
+    return [line.removeprefix(space) for line in lines] if space else lines
 
 
 class _Statement(NamedTuple):

@@ -52,6 +52,12 @@ MAGIC = {
     "x = '''\n!ls\n'''\n!ls": "x = '''\n!ls\n'''\n# !ls",
     "x = 1  # \\\n!ls": "x = 1  # \\\n# !ls",
     "\n  \n  x = 1\n  !ls": "x = 1\n# !ls",
+    " import os\nx = 1": "import os\nx = 1",
+    "    def f():\n        return 1\nf()\n!ls": "def f():\n    return 1\nf()\n# !ls",
+    "    x = 1\n  # odd\n    y = 2": "x = 1\n  # odd\ny = 2",
+    "\tif x:\n\t\t!ls\ny = 1": "if x:\n\tpass  # !ls\ny = 1",
+    "  %%bash\nfor f in *; do\n    echo $f\ndone": "# %%bash\n# for f in *; do\n#   echo $f\n# done",
+    "%%time\n  x = 1\ny = 2": "# %%time\nx = 1\ny = 2",
     ">>> def f():\n...     return 1\n>>> !ls": "def f():\n    return 1\n# !ls",
     "In [3]: x = 1\n   ...: y = 2": "x = 1\ny = 2",
     "%%bash\nfor f in *; do\n\n  echo '$f\ndone": "# %%bash\n# for f in *; do\n#\n#   echo '$f\n# done",
@@ -110,7 +116,7 @@ def test_whole_modules_are_left_as_they_were_written(module: ModuleType) -> None
 @given(st.lists(st.sampled_from(sorted(MAGIC) + PYTHON), max_size=6))
 def test_cells_of_many_statements_parse(parts: list[str]) -> None:
     """A cell magic, a common indentation and prompts count at the beginning of a cell only."""
-    plain = [part for part in parts if not part.startswith(("%%", "\n", ">>>", "In ["))]
+    plain = [part for part in parts if not part.startswith(("%%", "\n", " ", "\t", ">>>", "In ["))]
     made = without_magics("\n".join(plain))
     ast.parse(made)
     assert without_magics(made) == made
