@@ -49,8 +49,14 @@ _SEVEN_BITS = (
 )
 """Encodings that use ASCII bytes only; they are known by their escape sequences."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
-_LEAST_WHOLE = 3
-"""Characters of valid UTF-8 needed for :func:`_mostly_utf_8`; two bytes of another encoding may look like one."""
+_BROKEN = re.compile(r"[\udce0-\udcef][\udc80-\udcbf]|[\udcf0-\udcf4][\udc80-\udcbf]{1,2}|[\udc80-\udcff]")
+"""A byte that is not UTF-8, or the beginning of a character whose last byte is cut off."""
+_NEAR_BROKEN = re.compile(r"[^\0-\x7f\udc80-\udcff]{0,2}[\udc80-\udcff]+[^\0-\x7f\udc80-\udcff]{0,2}")
+_SMALL_CYRILLIC = re.compile(rb"[\xe0-\xef][\xa0-\xaf]{2}")
+"""Three small letters of cp866, as those of many a Russian word, which are UTF-8, too."""
+_LEAST_WHOLE = 2
+"""Bytes that continue a character of UTF-8 needed for :func:`_mostly_utf_8`: those of two characters of two bytes,
+or of one of three. In another encoding, two bytes may look like one character."""
 
 _END_OF_FILE = b"\x1a"
 """The byte that ends a text file in CP/M and DOS."""
@@ -143,11 +149,15 @@ def _declared(data: bytes) -> Iterator[str]:
 
 
 def _mostly_utf_8(data: bytes) -> str | None:
-    """The text, if at least two thirds of its non-ASCII characters are valid UTF-8; None otherwise."""
+    """The text, if the characters of valid UTF-8 outweigh what is none; None otherwise.
+
+    A character weighs as much as it has bytes behind its first one, for each fits by chance more rarely. Nothing
+    weighs what is beside a broken byte, for in Shift JIS, GBK or EUC-KR some bytes of a word look like UTF-8.
+    """
     text = data.decode("utf-8", "surrogateescape")
-    odd = [char for char in text if char >= "\x80"] if not text.isascii() else []
-    broken = sum("\udc80" <= char <= "\udcff" for char in odd)
-    if len(odd) - broken < max(2 * broken, _LEAST_WHOLE):
+    rest = _SMALL_CYRILLIC.sub(b"", _NEAR_BROKEN.sub("", text).encode())
+    weight = len(rest) - len(rest.decode())
+    if weight < max(2 * len(_BROKEN.findall(text)), _LEAST_WHOLE):
         return None
     return _ESCAPED.sub(_western, text)
 

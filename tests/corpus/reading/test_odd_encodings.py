@@ -24,6 +24,48 @@ def test_no_odd_byte_takes_the_rest_of_a_text_along(prose: str, byte: int, mark:
     assert found[len(text) + 2] == bytes([byte]).decode("cp1252", "replace")
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("# José García, ".encode() + b"\xa9 2003", "# José García, © 2003"),
+        ("# first — second … ".encode() + b"don\x92t", "# first — second … don’t"),
+        ("# é è ".encode() + b"\xa9", "# é è ©"),
+        ("# an — and ".encode() + b"don\x92t", "# an — and don’t"),
+        ("# 三个字".encode() + b"\xe4\xb8", "# 三个字ä¸"),
+        ("# 三 ".encode() + b"\xe4\xb8 \n", "# 三 ä¸ \n"),
+        ("# 🙂 ".encode() + b"\xf0\x9f\x99", "# 🙂 ðŸ™"),
+        ("# Ελλ это ".encode() + b"\xe9 \xe8", "# Ελλ это é è"),
+    ],
+)
+def test_a_few_characters_of_utf_8_settle_it(data: bytes, text: str) -> None:
+    assert decoded(data) == (text, "utf-8 and cp1252")
+
+
+@given(
+    st.lists(st.sampled_from("éüñøßЖяλω—’“…日本語한글🙂"), min_size=2, max_size=9),
+    st.binary(min_size=1, max_size=1).filter(lambda byte: byte >= b"\x80"),
+)
+def test_a_stray_byte_changes_no_other_character(characters: list[str], byte: bytes) -> None:
+    text = "".join(f"a{char}b " for char in characters)
+    assert decoded(text.encode() + b"# " + byte + b" .").text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp949", "# 합계를"),
+        ("cp866", "# в списка"),
+        ("cp866", "# ска\n# ч"),
+        ("cp932", "# りす"),
+        ("cp932", "# なるりす"),
+        ("cp1252", "# CAFÉ» é"),
+        ("cp1252", "# “É” Å“é"),
+    ],
+)
+def test_words_that_look_like_utf_8_in_part(encoding: str, text: str) -> None:
+    assert decoded(text.encode(encoding)).encoding != "utf-8 and cp1252"
+
+
 def test_a_byte_order_mark_before_western_text() -> None:
     assert decoded(codecs.BOM_UTF8 + b"# caf\xe9\n" + CODE.encode()) == ("# café\n" + CODE, "cp1252")
 
