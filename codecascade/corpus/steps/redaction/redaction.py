@@ -40,8 +40,15 @@ _VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
     # A product's (Chrome/81.0.4044.111), an archive's (oracle-19.3.0.1.zip), an image's (oracle/database:19.3.0.1), a
     # library's (com.oracle:ojdbc8:12.2.0.1), a package's (install foo=14.2.0.1).
+    r"|(?:versions|releases)[^\w\n]{0,12}(?:\d[\d.]*[^\w\n.]{1,6})*$"
     r"|\w/$|[A-Za-z]\w*-$|(?<!/)\b[\w-]+/[\w./-]*\w:$|\w:[\w.-]+:$|\b(?:install|add)\b[^\n]*\s[\w.+-]+=(?:\d+:)?$"
 )
+_ADDRESS_BEFORE = re.compile(
+    r"(?i)(?<![a-z])ip(?:s|v4)?(?![a-z])|addr|host|server|dns|proxy|gateway|peer|listen|bind|socket|connect|network"
+    r"|subnet|rout(?:e|ing)|firewall|remote|client|vpn|\burl|\b(?:ssh|scp|ping|curl|telnet|nmap)\b|(?:://|@)$"
+)
+_ADDRESS_BEHIND = re.compile(r":\d|/\d")
+"""A port, or the length of a network's prefix."""
 _PUBLIC_SERVERS = frozenset(
     [
         "8.8.8.8",
@@ -97,6 +104,8 @@ _UNBOUNDED = re.compile(r"(?<!\\)\.([+*])")
 """``.+`` in a pattern: on a line of many beginnings each would look through the whole line."""
 # An address that begins with a smaller number is probably a version or a section number.
 _LARGEST_SECTION = 10
+# Four numbers up to this one are probably a version (Oracle's 12.1.0.2). Of all public addresses it is one in 5,000.
+_LARGEST_OF_VERSION = 31
 # Bits per character of a text that counts as random.
 _LEAST_ENTROPY = 4.0
 _entropy = Base64HighEntropyString(limit=4.5).calculate_shannon_entropy
@@ -232,9 +241,18 @@ def _emails(text: str, language: str) -> Iterator[Span]:
 
 def _ip_addresses(text: str, language: str) -> Iterator[Span]:
     for match in _IP.finditer(text):
-        before = text[max(0, match.start() - 80) : match.start()]
-        if _is_personal(match[0]) and not _VERSION_BEFORE.search(before):
+        if _is_personal(match[0]) and not _is_version(text, match):
             yield (*match.span(), IP_ADDRESS)
+
+
+def _is_version(text: str, match: re.Match[str]) -> bool:
+    """Whether the words before it say so, or its numbers do and no word on its line says that it is an address."""
+    before = text[max(0, match.start() - 200) : match.start()]
+    if _VERSION_BEFORE.search(before[-80:]):
+        return True
+    small = all(int(number) <= _LARGEST_OF_VERSION for number in match[0].split("."))
+    line = before.rpartition("\n")[2]
+    return small and not _ADDRESS_BEFORE.search(line) and not _ADDRESS_BEHIND.match(text, match.end())
 
 
 RULES = (

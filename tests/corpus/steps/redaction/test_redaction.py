@@ -93,12 +93,41 @@ def test_every_rule_has_a_hint(secret: str) -> None:
         "'com.google.android.gms:play-services:11.8.0.1' 'com.oracle:ojdbc8:12.2.0.1'",
         "FROM oracle/database:19.3.0.1\nRUN apt-get install -y foo=14.2.0.1 bar=2:12.1.0.3",
         "yum install x-11.2.0.4; wget https://x.org/oracle-19.3.0.1.zip",
+        "# OpenJDK 17.0.4.1, JDK 11.0.14.1\nORACLE = ['11.2.0.4', '12.1.0.2']\njdk: ['11.0.14.1', '17.0.4.1']",
+        "VERSIONS = ('11.2.0.4', '62.1.0.2', '99.14.0.1')\nsupported releases: 12.1.0.2, 45.1.0.2",
+        '// since 22.0.0.12\nreturn compare("11.0.9.1", "11.0.11.3");',
         "Chrome/81.0.4044.111 YaBrowser/24.1.2.87 GSA/11.13.5.21.arm",
         "http://user:password@acme.com/ and mongodb://me:YOUR_PASSWORD@host:27017/ and ftp://a:****@b.com/",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     assert redact(text) == (text, {})
+
+
+@given(
+    st.tuples(st.integers(11, 223), *[st.integers(1, 254)] * 3)
+    .map(lambda numbers: ".".join(map(str, numbers)))
+    .filter(lambda address: redact(f"ssh {address}")[1]["<IP_ADDRESS>"] == 1),
+    st.sampled_from(
+        ["SERVERS = ['{}', '{}']", "client_ip = {}; {}", "http://{}/ http://{}:80/", "ALLOWED_IPS: {} {}"]
+    ),
+    st.sampled_from(["# {}", "x = ['{}', '{}']", "jdk: {}", "ORACLE = [{}, {}]", "from {} to {}"]),
+)
+def test_a_real_address_is_no_version(address: str, line: str, of_nothing: str) -> None:
+    assert address not in redact(line.format(address, address))[0]
+    if any(int(number) > 31 for number in address.split(".")):
+        assert address not in redact(of_nothing.format(address, address))[0]
+
+
+def test_small_numbers_are_an_address_where_something_says_so() -> None:
+    for text in (
+        "db_host: 17.0.4.1",
+        "17.0.4.1:8080",
+        "allow 17.0.4.0/24 17.0.4.1/32",
+        "root@17.0.4.1",
+        "ping 17.0.4.1",
+    ):
+        assert "17.0.4.1" not in redact(text)[0]
 
 
 def test_a_private_key_ends_where_its_lines_do() -> None:
