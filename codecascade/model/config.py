@@ -28,12 +28,9 @@ _ARCHITECTURES = {
 }
 # What transformers takes where a config.json is silent.
 _POSITIONS = {
-    "llama": 2048,
+    **dict.fromkeys(("llama", "granite"), 2048),
     "mistral": 131_072,
-    "qwen2": 32_768,
-    "qwen3": 32_768,
-    "granite": 2048,
-    "smollm3": 32_768,
+    **dict.fromkeys(("qwen2", "qwen3", "smollm3"), 32_768),
 }
 _KEY_VALUE_HEADS = {"qwen3": 32, "smollm3": 4}
 _HEAD_DIM = {"qwen3": 128}
@@ -337,6 +334,8 @@ def _refuse_unsupported(data: Mapping[str, Any]) -> None:
         raise UserError(f"must be 'silu' (got {short(data['hidden_act'])})", key="hidden_act")
     if flag(data, "use_sliding_window"):
         raise UserError("sliding-window attention is not supported", key="use_sliding_window")
+    if not flag(data, "is_causal", default=True):
+        raise UserError("attention in both directions is not supported", key="is_causal")
     kinds = data.get("layer_types") or []
     if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
         raise UserError("attention must be full in every layer", key="layer_types")
