@@ -62,11 +62,11 @@ def check_spec(spec: Any) -> None:
         raise UserError(
             "has a step that lacks something, or has it of another type", key="post_processor"
         ) from None
-    for step in tokenizer_json.steps(spec.get("normalizer")):
-        if step["type"] == "Prepend" and len(_content(step, "prepend")) > _LONGEST_AFFIX:
-            raise UserError("prepends more than a few characters", key="normalizer")
     if math.prod(map(_growth, tokenizer_json.steps(spec.get("normalizer")))) > _MOST_GROWTH:
         raise UserError(f"can make a text more than {_MOST_GROWTH} times as long", key="normalizer")
+    _check_dummy_prefix(
+        tokenizer_json.steps(spec.get("normalizer")), tokenizer_json.steps(spec.get("pre_tokenizer"))
+    )
     for step in tokenizer_json.steps(spec.get("pre_tokenizer")):
         if step["type"] == "Split":
             _check_pattern(step.get("pattern"), "pre_tokenizer")
@@ -170,6 +170,32 @@ def _growth(step: Spec) -> int:
     if kind not in _GROWTH:
         raise UserError(f"{short(kind)} is not supported: it may change code", key="normalizer")
     return _GROWTH[kind]
+
+
+def _check_dummy_prefix(normalizers: list[Spec], pre_tokenizers: list[Spec]) -> None:
+    """Refuse a dummy prefix that isn't one space in front of the whole text, because only that is added here."""
+    everything = normalizers + pre_tokenizers
+    for index, step in enumerate(normalizers):
+        if step["type"] != "Prepend":
+            continue
+        text = _content(step, "prepend")
+        is_space = text in (" ", tokenizer_json.SPACE)
+        if not is_space or _spelled(text, everything[index + 1 :]) != _spelled(" ", everything):
+            raise UserError(f"prepends {short(text)} to texts; only a space is supported", key="normalizer")
+    if any(tokenizer_json.puts_space_before_words(step) for step in pre_tokenizers[1:]):
+        raise UserError("puts a space before every word, which is not supported", key="pre_tokenizer")
+
+
+def _spelled(text: str, steps: Iterable[Spec]) -> str:
+    """What steps that spell spaces in another way make of a text."""
+    for step in steps:
+        if step["type"] == "Replace":
+            pattern = step["pattern"]
+            pattern = tokenizers.Regex(pattern["Regex"]) if "Regex" in pattern else pattern["String"]
+            text = tokenizers.normalizers.Replace(pattern, step["content"]).normalize_str(text)
+        elif step["type"] == "Metaspace":
+            text = text.replace(" ", tokenizer_json.SPACE)
+    return text
 
 
 def _check_pattern(pattern: Any, key: str) -> Mapping[str, Any]:

@@ -8,7 +8,6 @@ pieces ``<0xNN>``. *Byte level* (GPT-2, StarCoder, Qwen): each byte has a printa
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -236,11 +235,23 @@ def dummy_prefix(spec: Spec) -> DummyPrefix | None:
         if step["type"] == "Prepend":
             return DummyPrefix("", after_special=True)
         if step["type"] == "ByteLevel" and step["add_prefix_space"]:
-            return DummyPrefix(string.whitespace, after_special=True)
+            return DummyPrefix(" ", after_special=True)
         if step["type"] == "Metaspace":
-            scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
+            scheme = _scheme(step)
             return None if scheme == "never" else DummyPrefix(f" {SPACE}", after_special=scheme == "always")
     return None
+
+
+def puts_space_before_words(step: Spec) -> bool:
+    """Whether a pre-tokenizer puts a space before each part of a text that the steps before it have cut."""
+    if step["type"] == "ByteLevel":
+        return bool(step["add_prefix_space"])
+    return bool(step["type"] == "Metaspace" and _scheme(step) == "always")
+
+
+def _scheme(metaspace: Spec) -> Any:
+    usual = "always" if metaspace.get("add_prefix_space", True) else "never"
+    return metaspace.get("prepend_scheme", usual)
 
 
 def _without_dummy_prefix(spec: Spec) -> Spec:
