@@ -116,7 +116,7 @@ class Tokenizer:
             )
             spec = {**spec, "post_processor": post}
         self.spec = spec
-        self.config = saved_config(config, names, self.adds_bos)
+        self.config = saved_config(config, names, self.adds_bos, self.vocabulary)
         self.chat_format = chat_format(self.config.get("chat_template"), control)
 
     def _id_of(self, name: str | None, key: str) -> int | None:
@@ -307,7 +307,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise UserError("holds neither tokenizer.json nor tokenizer.model", file=folder)
     try:
         check_spec(spec)
-        return Tokenizer(with_config_tokens(spec, config), config)
+        return Tokenizer(with_config_tokens(spec, config, folder), config)
     except UserError as error:
         raise UserError(
             error.message, file=folder / error.file if error.file else file, key=error.key
