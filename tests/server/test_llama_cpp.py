@@ -115,6 +115,20 @@ def test_completion_streams_in_llama_cpps_form(client: TestClient) -> None:
     assert chunks[-1]["stop_type"] == "eos" and "timings" in chunks[-1]
 
 
+@pytest.mark.parametrize("text", [TEXT, "size = '\U0001f600\U0001f680'\n", "a END", "a EN"])
+def test_a_stream_has_the_ids_of_the_whole_answer(
+    client: TestClient, generator: ScriptedGenerator, text: str
+) -> None:
+    """Also of tokens whose text comes later, as that of a part of a character, or never, as a stop string's."""
+    generator.text = text
+    body = {"prompt": "x = ", "n_predict": 50, "return_tokens": True, "stop": ["END"]}
+    whole = client.post("/completion", json=body).json()
+    response = client.post("/completion", json=body | {"stream": True})
+    chunks = [json.loads(part.removeprefix("data: ")) for part in response.text.split("\n\n")[:-1]]
+    assert [token for chunk in chunks for token in chunk["tokens"]] == whole["tokens"]
+    assert "".join(chunk["content"] for chunk in chunks) == whole["content"]
+
+
 def test_forms_of_a_prompt(client: TestClient, generator: ScriptedGenerator, tokenizer: Tokenizer) -> None:
     def ids(prompt: Any) -> list[tuple[int, ...]]:
         generator.requests.clear()
@@ -169,6 +183,8 @@ def test_apply_template_and_props(client: TestClient) -> None:
     messages = [{"role": "user", "content": "Hello"}]
     prompt = client.post("/apply-template", json={"messages": messages}).json()["prompt"]
     assert prompt.startswith("<s>") and "[INST] Hello [/INST]" in prompt
+    messages.append({"role": "assistant", "content": "def add"})
+    assert client.post("/apply-template", json={"messages": messages}).json()["prompt"].endswith("def add")
     props = client.get("/props").json()
     assert props["default_generation_settings"]["n_ctx"] == 128 and props["chat_template"]
     assert client.get("/health").json() == {"status": "ok"}

@@ -239,6 +239,16 @@ class TestTextGenerationInference:
         assert [chunk["generated_text"] for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
         assert chunks[-1]["generated_text"] == TEXT
 
+    def test_clients_that_show_what_is_not_special_show_all(
+        self, client: TestClient, generator: ScriptedGenerator
+    ) -> None:
+        generator.text = "a EN"
+        response = client.post("/generate_stream", json={"inputs": "x = ", "parameters": {"stop": ["END"]}})
+        tokens = [
+            json.loads(part.removeprefix("data: "))["token"] for part in response.text.split("\n\n")[:-1]
+        ]
+        assert "".join(token["text"] for token in tokens if not token["special"]) == "a EN"
+
     def test_errors(self, client: TestClient) -> None:
         for body in ({}, {"inputs": 5}, {"inputs": "x", "parameters": {"top_p": 2}}):
             response = client.post("/generate", json=body)

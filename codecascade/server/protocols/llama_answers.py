@@ -28,13 +28,16 @@ class Form:
     async def chunks(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Server-sent events; the last of each sample says how it was."""
         indices = {id(sample): index for index, sample in enumerate(answer.samples)}
+        # those of tokens whose text is not certain yet, as of a part of a character
+        ids: dict[int, list[int]] = {index: [] for index in indices.values()}
         async for sample, delta in answer:
             index = indices[id(sample)]
+            ids[index] += delta.ids
             if delta.text or delta.logprobs:
                 chunk = {
                     "index": index,
                     "content": delta.text,
-                    "tokens": list(delta.ids),
+                    "tokens": ids[index],
                     "stop": False,
                     "id_slot": self._slot(index),
                     "tokens_predicted": sample.tokens,
@@ -43,8 +46,9 @@ class Form:
                 if delta.logprobs:
                     chunk["completion_probabilities"] = self._probabilities(delta.logprobs)
                 yield event(chunk)
+                ids[index] = []
             if delta.finish_reason is not None:
-                final = self._final(index, sample) | {"content": "", "tokens": []}
+                final = self._final(index, sample) | {"content": "", "tokens": ids[index]}
                 yield event(self._selected(final))
 
     def _slot(self, index: int) -> int:

@@ -10,7 +10,7 @@ from codecascade.generation.editing.stops import EditorLines
 from codecascade.generation.requests import SamplingParams
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
-from codecascade.server.requests.body import Body, ChatMessage, Items, LogitBias, Stop, TokenIds
+from codecascade.server.requests.body import BiasPairs, Body, Items, LogitBias, Messages, Stop, TokenIds
 from codecascade.server.requests.prompts import bounded_bias, sampling
 from codecascade.server.requests.structured import Structured
 
@@ -34,7 +34,7 @@ class Sampled(Structured):
     repeat_penalty: float = Field(1.0, gt=0, le=100)
     presence_penalty: float = Field(0.0, ge=-100, le=100)
     frequency_penalty: float = Field(0.0, ge=-100, le=100)
-    logit_bias: Items[Items[int | float | bool | str]] | LogitBias = Field(default_factory=list)
+    logit_bias: BiasPairs | LogitBias = Field(default_factory=list)
     seed: int = -1
     stop: Stop = Field(default_factory=list)
     stream: bool = False
@@ -95,7 +95,7 @@ class DetokenizeBody(Body):
 class TemplateBody(Body):
     """The body of ``/apply-template``."""
 
-    messages: Items[ChatMessage] = Field(min_length=1)
+    messages: Messages = Field(min_length=1)
 
 
 def sampled(service: Service, body: Sampled) -> SamplingParams:
@@ -126,8 +126,6 @@ def sampled(service: Service, body: Sampled) -> SamplingParams:
 def _biases(service: Service, given: Any) -> tuple[tuple[int, float], ...]:
     """``[[id, bias], ...]`` or ``{"id": bias}``; a bias of false rules the token out."""
     pairs = list(given.items()) if isinstance(given, dict) else given
-    if len(pairs) > 1024:
-        raise ApiError(400, f"has {len(pairs):,} entries; at most 1,024 are taken", "logit_bias")
     found = []
     for pair in pairs:
         if len(pair) != 2:

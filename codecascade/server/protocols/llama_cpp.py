@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 import codecascade
+from codecascade.generation.requests import Request
 from codecascade.server.answers.service import Service
 from codecascade.server.answers.streams import events
 from codecascade.server.http.compact_json import json_response
@@ -98,7 +99,7 @@ def routes(service: Service) -> APIRouter:
     async def apply_template(body: TemplateBody) -> Response:
         wanted = sampling(0)
         prompt = await prepared(None, lambda: chat_prompt(service, body.messages, wanted))
-        return json_response({"prompt": spelled(service, prompt.request.ids)})
+        return json_response({"prompt": spelled(service, prompt.request)})
 
     @router.get("/props", summary="What is served", response_model=None)
     async def props() -> Response:
@@ -120,14 +121,14 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-def spelled(service: Service, ids: Any) -> str:
-    """A prompt with its special tokens by name, for people to read."""
+def spelled(service: Service, request: Request) -> str:
+    """A prompt with its special tokens by name, and with the bytes that the completion must begin with."""
     tokenizer = service.tokenizer
     names = {token: name for name, token in tokenizer.vocabulary.items() if token in tokenizer.special_ids}
     data = b"".join(
-        names[token].encode() if token in names else tokenizer.token_bytes(token) for token in ids
+        names[token].encode() if token in names else tokenizer.token_bytes(token) for token in request.ids
     )
-    return data.decode(errors="replace")
+    return (data + request.required).decode(errors="replace")
 
 
 def _prompts(prompt: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from codecascade.server.answers.service import Answer, Service
 from codecascade.server.answers.streams import lines
 from codecascade.server.http.compact_json import json_response, line
 from codecascade.server.http.errors import ApiError, ollama
-from codecascade.server.requests.body import Body, ChatMessage, Items, Stop
+from codecascade.server.requests.body import Body, ChatMessage, Items, Messages, Stop
 from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import (
     Prompt,
@@ -80,7 +80,7 @@ class GenerateBody(Generation):
 class ChatBody(Generation):
     """The body of ``/api/chat``."""
 
-    messages: Items[ChatMessage] = Field(default_factory=list)
+    messages: Messages = Field(default_factory=list)
 
 
 def routes(service: Service) -> APIRouter:

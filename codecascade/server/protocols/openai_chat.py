@@ -17,7 +17,7 @@ from codecascade.server.answers.streams import events
 from codecascade.server.http.compact_json import DONE, event, json_response
 from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs
-from codecascade.server.requests.body import ChatMessage, Items, LogitBias, Stop, StreamOptions
+from codecascade.server.requests.body import LogitBias, Messages, Stop, StreamOptions
 from codecascade.server.requests.prompts import chat_prompt, logit_bias, prepared, sampling, stops
 from codecascade.server.requests.structured import Structured, grammar_of
 from codecascade.server.requests.vllm_fields import TokenFields, with_token_fields
@@ -33,7 +33,7 @@ class ChatBody(Structured, TokenFields):
     """
 
     model: str = ""
-    messages: Items[ChatMessage] = Field(min_length=1)
+    messages: Messages = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=0)
     max_completion_tokens: int | None = Field(None, ge=0)
     n_predict: int | None = Field(None, ge=-2)

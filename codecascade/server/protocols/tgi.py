@@ -193,6 +193,8 @@ async def _chunks(service: Service, body: GenerateBody, answer: Answer) -> Async
             if delta.logprobs
             else {"id": 0, "logprob": 0.0, "special": True}
         )
+        # clients show the text of tokens that are not special, and the last one brings what was held back
+        shown["special"] = shown["special"] and not delta.text
         yield event(
             {
                 "index": index,

@@ -6,6 +6,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
+from codecascade.server.http.errors import ApiError
+
+_MOST_BIASES, _MOST_MESSAGES = 1024, 10_000
 Item = TypeVar("Item")
 
 
@@ -46,10 +49,29 @@ def _one_wrong_value(numbers: Any) -> Any:
     return numbers
 
 
+def _not_too_many(messages: Any) -> Any:
+    """Messages as they are, if they and their parts are few enough to be read: each becomes an object of its own."""
+    if isinstance(messages, list):
+        contents = [message.get("content") for message in messages if isinstance(message, dict)]
+        parts = sum(len(content) for content in contents if isinstance(content, list))
+        for count, what in ((len(messages), "messages"), (parts, "parts of messages")):
+            if count > _MOST_MESSAGES:
+                raise ApiError(400, f"has {count:,} {what}; at most {_MOST_MESSAGES:,} are read", "messages")
+    return messages
+
+
+def _few_biases(biases: Any) -> Any:
+    if isinstance(biases, list | dict) and len(biases) > _MOST_BIASES:
+        raise ApiError(400, f"has {len(biases):,} entries; at most {_MOST_BIASES:,} are taken", "logit_bias")
+    return biases
+
+
 Stop = str | Items[str]
 TokenIds = Items[Annotated[int, Field(ge=0)]]
-LogitBias = Annotated[dict[str, float], BeforeValidator(_one_wrong_value)]
+LogitBias = Annotated[dict[str, float], BeforeValidator(_one_wrong_value), BeforeValidator(_few_biases)]
 """By token id, which JSON makes a string."""
+BiasPairs = Annotated[Items[Items[int | float | bool | str]], BeforeValidator(_few_biases)]
+"""As llama.cpp also takes them: ``[[id, bias], ...]``."""
 
 
 class StreamOptions(Body):
@@ -74,3 +96,7 @@ class ChatMessage(Body):
     tool_calls: Items[Any] = Field(default_factory=list)
     function_call: dict[str, Any] | None = None
     """OpenAI's earlier form of a tool call."""
+
+
+Messages = Annotated[Items[ChatMessage], BeforeValidator(_not_too_many)]
+"""A dialogue, whose messages are counted before any is read."""

@@ -24,8 +24,7 @@ from codecascade.tokens.infilling import forbidden_tokens
 from codecascade.tokens.messages import Message, latest_turns
 from codecascade.tokens.tokenizer import Tokenizer
 
-_MOST_BIASES, _MOST_BIAS = 1024, 1e4
-_MOST_MESSAGES = 10_000
+_MOST_BIAS = 1e4
 _ROLES = {"developer": "system"}
 """OpenAI's newer name."""
 _MOST_BITS = 2**31 - 1
@@ -104,10 +103,8 @@ def logit_bias(service: Service, biases: Mapping[str, float]) -> tuple[tuple[int
     """OpenAI's map of biases by token id.
 
     Raises:
-        ApiError: a key is no token's id, or there are too many.
+        ApiError: a key is no token's id.
     """
-    if len(biases) > _MOST_BIASES:
-        raise ApiError(400, f"has {len(biases):,} entries; at most {_MOST_BIASES:,} are taken", "logit_bias")
     found = []
     for key, bias in biases.items():
         if not (
@@ -233,10 +230,6 @@ def chat_prompt(
     Args:
         truncate: leave out the oldest turns where there is no room for all; else refuse.
     """
-    if len(messages) > _MOST_MESSAGES:
-        raise ApiError(
-            400, f"has {len(messages):,} messages; at most {_MOST_MESSAGES:,} are read", "messages"
-        )
     dialogue = [Message(_ROLES.get(message.role, message.role), content_of(message)) for message in messages]
     prefill = dialogue.pop().content if dialogue and dialogue[-1].role == "assistant" else ""
     if prefill and grammar is not None:
