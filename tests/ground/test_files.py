@@ -49,6 +49,15 @@ def test_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.Mon
     assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
 
 
+@pytest.mark.parametrize("name", ["file/below", "file/below/it", "folder"])
+def test_what_is_in_the_way_is_no_traceback(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=rf"{name}: can't be written \(.*\); move it away"):
+        files.atomic_write(tmp_path / name, "text")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+
+
 @pytest.mark.parametrize("number", [errno.EFBIG, errno.EIO, errno.ESTALE])
 def test_a_disk_that_fails_is_no_traceback(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -157,10 +157,10 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
             # the line above has the benchmark's name already
             first = -1
         for index, (metric, figure) in enumerate(result.metrics.items()):
-            bounds = _interval(metric, figure)
-            table.add_row(
-                name if index == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
-            )
+            value, bounds = _number(metric, figure.value), _interval(metric, figure)
+            if not figure.is_measured:
+                value, bounds = "not run", ""
+            table.add_row(name if index == first else "", metric, value, bounds, f"{figure.n:,}")
         if judge := result.about.get("judge"):
             table.add_row("", f"judged by {judge}")
         missing = result.about.get("missing", 0)

@@ -60,7 +60,7 @@ def read_sweep(root: Path) -> Sweep:
     """Read the evaluations in the folder ``root``.
 
     Raises:
-        UserError: there are none, or they are of different models.
+        UserError: there are none, or they are of different models, problems or settings.
     """
     found = _folders(root)
     if not found:
@@ -71,10 +71,22 @@ def read_sweep(root: Path) -> Sweep:
         )
     figures: dict[str, dict[str, dict[float, Metric]]] = {}
     models: Mapping[str, None] = {}
+    asked: dict[str, tuple[float, dict[str, Any]]] = {}
     for temperature in sorted(found):
         evaluation = read_evaluation(found[temperature])
         models = {**models, evaluation.model: None}
         for benchmark, measured in evaluation.benchmarks.items():
+            how = {key: value for key, value in measured.settings.items() if key != "temperature"}
+            how["version"] = measured.version
+            first, others = asked.setdefault(benchmark, (temperature, how))
+            if other := sorted(key for key in how | others if how.get(key) != others.get(key)):
+                key = other[0]
+                raise UserError(
+                    f"holds {benchmark} at temperatures {first:g} and {temperature:g} by other settings ({key} "
+                    f"{others.get(key)!r} and {how.get(key)!r}), which is no sweep; measure both alike, or in "
+                    "folders of their own",
+                    file=root,
+                )
             for metric, figure in measured.metrics.items():
                 if _PASS.fullmatch(metric) and figure.is_measured:
                     figures.setdefault(benchmark, {}).setdefault(metric, {})[temperature] = figure

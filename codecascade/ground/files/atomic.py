@@ -37,6 +37,8 @@ _FAILED = (
     errno.ENODEV,
     getattr(errno, "EREMOTEIO", errno.EIO),
 )
+# A file where a folder is needed, or the other way round.
+_IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _OVERTAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 # How often another process may come between two renames.
 _ATTEMPTS = 100
@@ -55,6 +57,11 @@ def disk_errors(path: str | Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise UserError(
                 f"can't be written ({error.strerror}); choose another folder", file=path
+            ) from error
+        if error.errno in _IN_THE_WAY:
+            there = f": {error.filename}" if error.filename and str(error.filename) != str(path) else ""
+            raise UserError(
+                f"can't be written ({error.strerror}{there}); move it away or choose another place", file=path
             ) from error
         if error.errno in _FAILED:
             raise UserError(

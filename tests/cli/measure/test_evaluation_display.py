@@ -94,3 +94,12 @@ def test_of_a_model_that_can_not_infill_no_figure_is_0() -> None:
     assert ["", "exact_match_left_to_right", "25.0%", "4.6% to 69.9%", "4"] in rows
     assert ["humaneval", "pass@1", "25.0%", "4.6% to 69.9%", "4"] in rows
     assert "infilling_single_line: exact_match left to right 25.0% (4.6% to 69.9%), 0 s" in text
+
+
+def test_what_was_not_run_is_no_zero() -> None:
+    figures = {"retrieved": wilson(1, 4), "2000@0": wilson(0, 0)}
+    out = io.StringIO()
+    results = {"key_retrieval": BenchmarkResult("key_retrieval", figures)}
+    Console(file=out, width=120).print(results_table("model", results))
+    rows = [[part.strip() for part in line.strip("│").split("│")] for line in out.getvalue().splitlines()]
+    assert ["", "2000@0", "not run", "", "0"] in rows
