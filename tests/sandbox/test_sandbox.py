@@ -74,8 +74,10 @@ def test_what_is_printed_at_the_very_end_is_there(best: Sandbox) -> None:
     program = (
         "import atexit, sys, threading, time\n"
         "atexit.register(lambda: print('registered'))\n"
-        "threading.Thread(target=lambda: (time.sleep(0.05), print('thread'))).start()\n"
-        "sys.stdout.write('main,')"
+        "written = threading.Event()\n"
+        "threading.Thread(target=lambda: (written.wait(), time.sleep(0.05), print('thread'))).start()\n"
+        "sys.stdout.write('main,')\n"
+        "written.set()"
     )
     outcome = best.run(program)
     assert (outcome.outcome, outcome.stdout) == ("passed", "main,thread\nregistered\n")
